@@ -1,0 +1,45 @@
+/** Every limit with its unit and its source. Nothing in the house is unbounded. */
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const GIB = 1024 * MIB
+
+/** Longest object key, in bytes of UTF-8. https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html */
+export const KEY_BYTES_MAX = 1024
+/** Largest object of one PUT. https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html */
+export const PUT_BYTES_MAX = 5 * GIB
+/** User metadata of one object: names and values together. https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html */
+export const USER_METADATA_BYTES_MAX = 2 * KIB
+/** Keys of one DeleteObjects. https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html */
+export const DELETE_OBJECTS_KEYS_MAX = 1000
+/** Entries of one list page; a larger request gets this many. */
+export const LIST_KEYS_MAX = 1000
+/** Buckets of one ListBuckets page. https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html */
+export const LIST_BUCKETS_MAX = 10_000
+/** XML request bodies; DeleteObjects alone may be larger: 1,000 keys of 1,024 bytes, each escaped. */
+export const XML_BYTES_MAX = 1 * MIB
+export const DELETE_OBJECTS_XML_BYTES_MAX = 8 * MIB
+/** Nesting of an XML request body: the deepest S3 document has 7 levels. */
+export const XML_DEPTH_MAX = 16
+/** Elements of an XML request body: DeleteObjects with 1,000 keys and five fields each has about 6,000. */
+export const XML_ELEMENTS_MAX = 50_000
+/** Name of a bucket. https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html */
+export const BUCKET_NAME_MIN = 3
+export const BUCKET_NAME_MAX = 63
+/** Entity tags in one If-Match or If-None-Match. */
+export const ENTITY_TAGS_MAX = 256
+/** Whole header section of a request; Node refuses more with 431. */
+export const HEADER_BYTES_MAX = 16 * KIB
+/** Request target, query included. */
+export const TARGET_BYTES_MAX = 8 * KIB
+/** Clock difference between a signature and us. https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html */
+export const CLOCK_SKEW_MS_MAX = 15 * 60 * 1000
+/** Life of a presigned URL. https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html */
+export const PRESIGN_SECONDS_MAX = 7 * 24 * 3600
+/** One chunk header line of aws-chunked, extensions included. */
+export const CHUNK_HEADER_BYTES_MAX = 1 * KIB
+/** Trailer section of aws-chunked. */
+export const TRAILER_BYTES_MAX = 4 * KIB
+/** Bytes read and thrown away after a refusal, so that the client sees the answer and not a reset. */
+export const DRAIN_BYTES_MAX = 1 * MIB
+export const DRAIN_MS_MAX = 2000
