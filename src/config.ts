@@ -1,0 +1,355 @@
+/**
+ * Settings: one table, from which variables and flags are parsed and the help is printed. The only file that reads the environment.
+ */
+import { availableParallelism } from 'node:os'
+import { bucketNameProblem } from './domain/names.ts'
+
+export interface Config {
+  readonly dataDir: string
+  readonly host: string
+  readonly port: number
+  /** Set together with the secret, or not at all: then `DIR/credentials.json` holds the root credential. */
+  readonly accessKeyId?: string
+  readonly secretAccessKey?: string
+  readonly region: string
+  readonly buckets: readonly string[]
+  readonly domains: readonly string[]
+  /** `host[:port]` of each public URL; a port that is the scheme's default is left out. */
+  readonly publicHosts: readonly string[]
+  readonly compatibility: 'superset' | 'aws' | 'rgw'
+  readonly anonymous: 'off' | 'read' | 'write'
+  readonly workers: number
+  readonly log: 'silent' | 'error' | 'info' | 'debug'
+  readonly strictRegion: boolean
+  readonly inlineBytes: number
+  readonly sweepGraceMs: number
+  readonly connectionsMax: number
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Values of flags by their name without the dashes: `{ 'strict-region': 'true' }`. */
+export type FlagValues = Readonly<Record<string, string | undefined>>
+
+export interface Option<Value> {
+  /** The variable; the flag follows from it: `MATCHBOX_STRICT_REGION` is `--strict-region`. */
+  readonly env: string
+  /** What stands for the value in the help. */
+  readonly placeholder: string
+  /** Parsed like any other value; undefined: the setting stays absent. */
+  readonly default: string | undefined
+  /** Throws an Error whose message completes `NAME …`. */
+  readonly parse: (text: string) => Value
+  readonly help: string
+}
+
+type Table = { readonly [Name in keyof Config]-?: Option<NonNullable<Config[Name]>> }
+
+const KIB = 1024
+const INLINE_BYTES_MAX = 1024 * KIB
+const WORKERS_MAX = 256
+const SECRET_LENGTH_MIN = 8
+
+export const OPTIONS: Table = {
+  dataDir: { env: 'MATCHBOX_DATA', placeholder: 'DIR', default: './data', parse: path, help: 'data directory' },
+  host: { env: 'MATCHBOX_HOST', placeholder: 'HOST', default: '127.0.0.1', parse: hostName, help: 'address to listen on' },
+  port: { env: 'MATCHBOX_PORT', placeholder: 'PORT', default: '9000', parse: wholeNumber(0, 65_535), help: 'TCP port; 0 takes a free one, and the ready line names it' },
+  accessKeyId: {
+    env: 'MATCHBOX_ACCESS_KEY_ID',
+    placeholder: 'ID',
+    default: undefined,
+    parse: accessKeyId,
+    help: 'root credential; without it one is made at the first start and kept in DIR/credentials.json',
+  },
+  secretAccessKey: {
+    env: 'MATCHBOX_SECRET_ACCESS_KEY',
+    placeholder: 'SECRET',
+    default: undefined,
+    parse: secretAccessKey,
+    help: `its secret, ${SECRET_LENGTH_MIN} characters or more (the variable is safer: other users can see flags)`,
+  },
+  region: { env: 'MATCHBOX_REGION', placeholder: 'REGION', default: 'us-east-1', parse: regionName, help: 'reported region' },
+  strictRegion: {
+    env: 'MATCHBOX_STRICT_REGION',
+    placeholder: 'true|false',
+    default: 'false',
+    parse: truth,
+    help: 'refuse signatures for another region',
+  },
+  buckets: { env: 'MATCHBOX_BUCKETS', placeholder: 'NAMES', default: '', parse: listOf(bucketName), help: 'comma list of buckets that exist after the start' },
+  domains: {
+    env: 'MATCHBOX_DOMAIN',
+    placeholder: 'NAMES',
+    default: '',
+    parse: listOf(domainName),
+    help: 'comma list of domains for virtual-host style; path style always works',
+  },
+  publicHosts: {
+    env: 'MATCHBOX_PUBLIC_URL',
+    placeholder: 'URLS',
+    default: '',
+    parse: listOf(publicHost),
+    help: 'comma list of other origins under which clients sign (reverse proxies)',
+  },
+  compatibility: {
+    env: 'MATCHBOX_COMPATIBILITY',
+    placeholder: 'superset|aws|rgw',
+    default: 'superset',
+    parse: oneOf('superset', 'aws', 'rgw'),
+    help: "superset: RFC 9110 wherever AWS answers 501; aws: AWS's refusals; rgw: deletes of missing keys as Ceph wants them",
+  },
+  anonymous: {
+    env: 'MATCHBOX_ANONYMOUS',
+    placeholder: 'off|read|write',
+    default: 'off',
+    parse: oneOf('off', 'read', 'write'),
+    help: 'what a request without any signature may do on every bucket; for local development only',
+  },
+  workers: { env: 'MATCHBOX_WORKERS', placeholder: 'N|auto', default: '1', parse: workerCount, help: 'server processes over one data directory; auto: one a core' },
+  log: {
+    env: 'MATCHBOX_LOG',
+    placeholder: 'silent|error|info|debug',
+    default: 'info',
+    parse: oneOf('silent', 'error', 'info', 'debug'),
+    help: 'how much is logged to standard error; JSON lines when it is not a terminal',
+  },
+  inlineBytes: {
+    env: 'MATCHBOX_INLINE_BYTES',
+    placeholder: 'BYTES',
+    default: '65536',
+    parse: wholeNumber(0, INLINE_BYTES_MAX),
+    help: 'objects up to this size live in the database, larger ones in files',
+  },
+  sweepGraceMs: {
+    env: 'MATCHBOX_SWEEP_GRACE_MS',
+    placeholder: 'MS',
+    default: '900000',
+    parse: wholeNumber(0, Number.MAX_SAFE_INTEGER),
+    help: 'how long released bytes stay for those who still read them',
+  },
+  connectionsMax: {
+    env: 'MATCHBOX_CONNECTIONS_MAX',
+    placeholder: 'N',
+    default: '10000',
+    parse: wholeNumber(1, 1_000_000),
+    help: 'connections open at one time, in each server process',
+  },
+}
+
+const NAMES = Object.keys(OPTIONS) as readonly (keyof Config)[]
+const ENV_PREFIX = 'MATCHBOX_'
+
+/** All that is wrong with the settings, one sentence each. */
+export class ConfigError extends Error {
+  readonly mistakes: readonly string[]
+
+  constructor(mistakes: readonly string[]) {
+    super(mistakes.join('\n'))
+    this.name = 'ConfigError'
+    this.mistakes = mistakes
+  }
+}
+
+/** The variables of this process. */
+export function environment(): Environment {
+  return process.env
+}
+
+/** `strict-region` for `MATCHBOX_STRICT_REGION`. */
+export function flagOf(option: Option<unknown>): string {
+  return option.env.slice(ENV_PREFIX.length).toLowerCase().replaceAll('_', '-')
+}
+
+/**
+ * Settings from flags, then variables, then defaults. An empty value counts as not given, because compose files pass empty variables.
+ * @param unknownFlags flags that were given and that no command knows, with their dashes
+ * @throws {ConfigError} with every mistake, when there is one
+ */
+export function loadConfig(env: Environment, flags: FlagValues = {}, unknownFlags: readonly string[] = []): Config {
+  const mistakes = [...unknownFlags.map(unknownFlagMistake), ...unknownVariableMistakes(env)]
+  const values: Record<string, unknown> = {}
+  const given = new Set<string>()
+  for (const name of NAMES) {
+    const option: Option<unknown> = OPTIONS[name]
+    const flag = flags[flagOf(option)] || undefined
+    const text = flag ?? (env[option.env] || option.default)
+    if (text === undefined) continue
+    given.add(name)
+    try {
+      values[name] = option.parse(text)
+    } catch (error) {
+      const source = flag === undefined ? option.env : `--${flagOf(option)}`
+      mistakes.push(`${source} ${(error as Error).message}`)
+    }
+  }
+  mistakes.push(...credentialMistakes(values as Partial<Config>, given))
+  if (mistakes.length > 0) throw new ConfigError(mistakes)
+  return Object.freeze(values) as unknown as Config
+}
+
+/** The settings as text for `--help`: flag, variable and default, meaning. */
+export function settingsHelp(): string {
+  const lines = NAMES.map((name) => {
+    const option: Option<unknown> = OPTIONS[name]
+    const shown = option.default === undefined || option.default === '' ? '' : ` (${option.default})`
+    return `  --${flagOf(option)} ${option.placeholder}\n      ${option.env}${shown}\n      ${option.help}`
+  })
+  return `Settings: a flag or a variable each, with its default; flags win.\n${lines.join('\n')}`
+}
+
+/** Whether only this machine can reach a server that listens there. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)
+}
+
+// Secrets that stand in the manuals and examples of S3 servers and tools, so the first ones that are tried.
+const WELL_KNOWN_SECRETS: ReadonlySet<string> = new Set([
+  'minioadmin',
+  'minio123',
+  'miniosecret',
+  'rustfsadmin',
+  'seaweedfs',
+  'password',
+  'password1',
+  'password123',
+  'admin123',
+  'adminadmin',
+  'administrator',
+  'changeme',
+  'secretkey',
+  'secret123',
+  'testtest',
+  'testpassword',
+  'accessKey1',
+  'verySecretKey1',
+  'S3RVER',
+  'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
+])
+
+function credentialMistakes(values: Partial<Config>, given: ReadonlySet<string>): readonly string[] {
+  const hasId = given.has('accessKeyId')
+  if (hasId !== given.has('secretAccessKey')) {
+    const [present, absent] = hasId ? [OPTIONS.accessKeyId, OPTIONS.secretAccessKey] : [OPTIONS.secretAccessKey, OPTIONS.accessKeyId]
+    return [`${present.env} was given without ${absent.env}: both, or neither`]
+  }
+  const { accessKeyId: id, secretAccessKey: secret, host } = values
+  if (secret === undefined || host === undefined || isLoopback(host)) return []
+  const isWellKnown = WELL_KNOWN_SECRETS.has(secret) || secret === id
+  return isWellKnown ? [`${OPTIONS.secretAccessKey.env} is a well-known default, and ${host} can be reached from other machines: choose another secret`] : []
+}
+
+function unknownVariableMistakes(env: Environment): readonly string[] {
+  const known = NAMES.map((name) => OPTIONS[name].env)
+  return Object.keys(env)
+    .filter((variable) => variable.startsWith(ENV_PREFIX) && !known.includes(variable))
+    .sort()
+    .map((variable) => `${variable} is no setting${suggestion(variable, known)}`)
+}
+
+function unknownFlagMistake(flag: string): string {
+  const name = flag.split('=', 1)[0] ?? flag
+  return `${name} is no setting${suggestion(name, NAMES.map((option) => `--${flagOf(OPTIONS[option])}`))}`
+}
+
+function suggestion(wrong: string, known: readonly string[]): string {
+  const distances = known.map((name) => ({ name, distance: editDistance(wrong, name) })).sort((a, b) => a.distance - b.distance)
+  const nearest = distances[0]
+  return nearest !== undefined && nearest.distance <= 4 ? `: did you mean ${nearest.name}?` : ''
+}
+
+/** Levenshtein distance. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}
+
+function refuse(sentence: string): never {
+  throw new Error(sentence)
+}
+
+function path(text: string): string {
+  return text.includes('\0') ? refuse('must not contain a NUL character') : text
+}
+
+function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    const isFine = /^\d{1,16}$/.test(text) && value >= min && value <= max
+    return isFine ? value : refuse(`must be a whole number from ${min} to ${max}, not ${quoted(text)}`)
+  }
+}
+
+function oneOf<const Word extends string>(...words: readonly Word[]): (text: string) => Word {
+  return (text) => words.find((word) => word === text) ?? refuse(`must be one of ${words.join(', ')}, not ${quoted(text)}`)
+}
+
+function truth(text: string): boolean {
+  if (text === 'true' || text === '1') return true
+  if (text === 'false' || text === '0') return false
+  return refuse(`must be true or false, not ${quoted(text)}`)
+}
+
+function listOf<Value>(parse: (item: string) => Value): (text: string) => readonly Value[] {
+  return (text) => {
+    const items = text.split(',').map((item) => item.trim())
+    return Object.freeze([...new Set(items.filter((item) => item !== '').map(parse))])
+  }
+}
+
+function hostName(text: string): string {
+  // A name in brackets is how URLs write IPv6; the operating system wants it bare.
+  const bare = text.replace(/^\[(.*)\]$/, '$1')
+  return /^[\w.:%-]{1,255}$/.test(bare) ? bare : refuse(`must be a host name or an IP address, not ${quoted(text)}`)
+}
+
+function domainName(text: string): string {
+  const lower = text.toLowerCase()
+  return /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(lower) && !lower.includes('..') ? lower : refuse(`names no domain: ${quoted(text)}`)
+}
+
+function regionName(text: string): string {
+  return /^[\w-]{1,64}$/.test(text) ? text : refuse(`must be letters, digits and '-', not ${quoted(text)}`)
+}
+
+function publicHost(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const isOrigin =
+    url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:') && url.pathname === '/' && `${url.search}${url.hash}${url.username}${url.password}` === ''
+  return isOrigin ? url.host : refuse(`must be origins like https://s3.example.org, without a path: ${quoted(text)}`)
+}
+
+function bucketName(text: string): string {
+  const problem = bucketNameProblem(text)
+  return problem === undefined ? text : refuse(`names ${quoted(text)}, which can be no bucket: ${problem}`)
+}
+
+function accessKeyId(text: string): string {
+  return /^[\w-]{3,128}$/.test(text) ? text : refuse("must be 3 to 128 letters, digits, '_' or '-'")
+}
+
+/** Never repeats the value: mistakes are printed. */
+function secretAccessKey(text: string): string {
+  if (text.length < SECRET_LENGTH_MIN) refuse(`must have ${SECRET_LENGTH_MIN} characters or more`)
+  return /^[\x21-\x7e]{1,256}$/.test(text) ? text : refuse('must be at most 256 printable ASCII characters without spaces')
+}
+
+function workerCount(text: string): number {
+  return text === 'auto' ? availableParallelism() : wholeNumber(1, WORKERS_MAX)(text)
+}
+
+/** Safe to print on one line of a terminal. */
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}...` : text)
+}
+
+/** The parsers that `key create` shares with the settings. */
+export const parseAccessKeyId = accessKeyId
+export const parseSecretAccessKey = secretAccessKey

@@ -1,0 +1,209 @@
+/**
+ * Log and metrics. One line and one histogram sample per request, labelled by the name of the operation, never by URL.
+ * Never give either a signature, a secret or the values of `X-Amz-*` query parameters.
+ */
+import { pino } from 'pino'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+export type LogLevel = 'silent' | 'error' | 'info' | 'debug'
+
+/** Facts of a log line. An Error under `err` is written with its stack and its cause. */
+export type LogFields = Readonly<Record<string, unknown>>
+
+/** One request that was answered. */
+export interface AccessRecord {
+  readonly requestId: string
+  readonly method: string
+  /** Name in the operation table. */
+  readonly operation: string
+  readonly bucket: string | undefined
+  readonly key: string | undefined
+  readonly status: number
+  readonly ms: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly accessKeyId: string | undefined
+}
+
+export interface Log {
+  readonly level: LogLevel
+  /** False: `access` would write nothing, so that the record need not be built. */
+  readonly isAccessLogged: boolean
+  /** Written at every level except `silent`: what the operator must be told at the start. */
+  notice(message: string, fields?: LogFields): void
+  error(message: string, fields?: LogFields): void
+  info(message: string, fields?: LogFields): void
+  debug(message: string, fields?: LogFields): void
+  access(record: AccessRecord): void
+  /** Writes what is buffered, synchronously: before the process ends. */
+  flush(): void
+}
+
+export interface LogDestination {
+  write(line: string): void
+  flushSync?(): void
+}
+
+const KEY_CHARACTERS_LOGGED = 256
+// Lines wait until this much is there: one write for some thirty access lines.
+const LOG_BUFFER_BYTES = 8 * 1024
+// When nobody reads standard error, lines beyond this are dropped: a stuck log must not fill the memory.
+const LOG_BACKLOG_BYTES_MAX = 4 * 1024 * 1024
+const LOG_FLUSH_MS = 500
+
+/** The log of this process, on standard error: JSON lines, or lines for people when that is a terminal. */
+export function openLog(level: LogLevel): Log {
+  const isTerminal = process.stderr.isTTY === true
+  const stderr = pino.destination({ dest: 2, sync: false, minLength: isTerminal ? 0 : LOG_BUFFER_BYTES, maxLength: LOG_BACKLOG_BYTES_MAX })
+  // A reader of standard error that went away must not end the server.
+  stderr.on('error', () => undefined)
+  setInterval(() => stderr.flush(), LOG_FLUSH_MS).unref()
+  return createLog(level, stderr, isTerminal)
+}
+
+/** A log on any destination. `forPeople`: short lines instead of JSON. */
+export function createLog(level: LogLevel, destination: LogDestination, forPeople = false): Log {
+  const sink = forPeople ? { write: (line: string) => destination.write(humanLine(JSON.parse(line) as LogFields)) } : destination
+  const logger = pino(
+    {
+      level,
+      base: { pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: pino.stdSerializers.errWithCause },
+    },
+    sink,
+  )
+  const always = logger.child({}, { level: level === 'silent' ? 'silent' : 'info' })
+  const flush = (): void => {
+    try {
+      destination.flushSync?.()
+    } catch {
+      // Standard error is closed or was never opened: there is nobody to tell.
+    }
+  }
+  return {
+    level,
+    isAccessLogged: logger.isLevelEnabled('info'),
+    notice: (message, fields = {}) => always.warn(fields, message),
+    error: (message, fields = {}) => {
+      logger.error(fields, message)
+      flush()
+    },
+    info: (message, fields = {}) => logger.info(fields, message),
+    debug: (message, fields = {}) => logger.debug(fields, message),
+    access: (record) => {
+      const key = record.key !== undefined && record.key.length > KEY_CHARACTERS_LOGGED ? `${record.key.slice(0, KEY_CHARACTERS_LOGGED)}...` : record.key
+      logger.info(key === record.key ? record : { ...record, key }, 'request')
+    },
+    flush,
+  }
+}
+
+function humanLine(fields: LogFields): string {
+  const { level, time, pid: _pid, msg, err, ...rest } = fields
+  const clock = String(time).slice(11, 23)
+  const error = err as { readonly stack?: string } | undefined
+  const text = msg === 'request' ? accessText(rest as unknown as AccessRecord) : `${printable(msg)}${pairs(rest)}`
+  const mark = level === 'info' ? '' : `${String(level).toUpperCase()} `
+  return `${clock} ${mark}${text}${error?.stack === undefined ? '' : `\n${error.stack}`}\n`
+}
+
+function accessText(record: AccessRecord): string {
+  const target = record.bucket === undefined ? '/' : `${record.bucket}/${record.key ?? ''}`
+  const who = record.accessKeyId ?? 'anonymous'
+  const size = `in ${record.bytesIn} out ${record.bytesOut}`
+  return `${record.status} ${printable(record.method)} ${printable(target)} ${record.operation} ${record.ms.toFixed(1)} ms ${size} ${printable(who)} ${record.requestId}`
+}
+
+function pairs(fields: LogFields): string {
+  return Object.entries(fields)
+    .map(([name, value]) => ` ${name}=${typeof value === 'string' ? printable(value) : JSON.stringify(value)}`)
+    .join('')
+}
+
+/** Text of clients must not move the cursor of a terminal or forge a line. */
+function printable(value: unknown): string {
+  const text = String(value)
+  return /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(text) ? JSON.stringify(text).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?') : text
+}
+
+export type ConditionOutcome = 'passed' | 'not-modified' | 'failed' | 'conflict' | 'missing'
+
+export interface Metrics {
+  /** The media type of `text`. */
+  readonly contentType: string
+  observeRequest(operation: string, status: number, seconds: number, bytesIn: number, bytesOut: number): void
+  countCondition(operation: string, outcome: ConditionOutcome): void
+  connectionOpened(): void
+  connectionClosed(): void
+  /** Prometheus text of this process. */
+  text(): Promise<string>
+}
+
+// Names come from the operation table, far fewer than this; the bound holds even if a caller passes something else.
+const OPERATION_LABELS_MAX = 200
+const SECONDS_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60]
+
+interface OperationSeries {
+  /** By status class: index 2 is 2xx. */
+  readonly seconds: (Histogram.Internal<'operation' | 'status'> | undefined)[]
+  readonly conditions: Partial<Record<ConditionOutcome, Counter.Internal>>
+}
+
+/** The metrics of this process, in a registry of their own. `withProcess`: also memory, CPU, event loop and garbage collection. */
+export function createMetrics(withProcess = true): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  const seconds = new Histogram({
+    name: 'matchbox_request_seconds',
+    help: 'Time from the request to the end of its answer, by operation and class of status',
+    labelNames: ['operation', 'status'],
+    buckets: SECONDS_BUCKETS,
+    registers,
+  })
+  const conditions = new Counter({
+    name: 'matchbox_conditions_total',
+    help: 'Conditional requests by operation and outcome',
+    labelNames: ['operation', 'outcome'],
+    registers,
+  })
+  const received = new Counter({ name: 'matchbox_received_bytes_total', help: 'Bytes of request bodies', registers })
+  const sent = new Counter({ name: 'matchbox_sent_bytes_total', help: 'Bytes of response bodies', registers })
+  const connections = new Gauge({ name: 'matchbox_open_connections', help: 'Connections that are open', registers })
+  if (withProcess) collectDefaultMetrics({ register: registry })
+
+  // Looking a series up by its labels hashes them each time; this finds it with one map look-up.
+  const series = new Map<string, OperationSeries>()
+  const other: OperationSeries = { seconds: [], conditions: {} }
+  const seriesOf = (operation: string): OperationSeries => {
+    const known = series.get(operation)
+    if (known !== undefined) return known
+    if (series.size >= OPERATION_LABELS_MAX) return other
+    const added: OperationSeries = { seconds: [], conditions: {} }
+    series.set(operation, added)
+    return added
+  }
+  const labelOf = (operation: string, found: OperationSeries): string => (found === other ? 'other' : operation)
+
+  return {
+    contentType: registry.contentType,
+    observeRequest: (operation, status, durationSeconds, bytesIn, bytesOut) => {
+      const found = seriesOf(operation)
+      const statusClass = Math.trunc(status / 100)
+      const index = statusClass >= 1 && statusClass <= 5 ? statusClass : 5
+      const histogram = (found.seconds[index] ??= seconds.labels(labelOf(operation, found), `${index}xx`))
+      histogram.observe(durationSeconds)
+      if (bytesIn > 0) received.inc(bytesIn)
+      if (bytesOut > 0) sent.inc(bytesOut)
+    },
+    countCondition: (operation, outcome) => {
+      const found = seriesOf(operation)
+      const counter = (found.conditions[outcome] ??= conditions.labels(labelOf(operation, found), outcome))
+      counter.inc()
+    },
+    connectionOpened: () => connections.inc(),
+    connectionClosed: () => connections.dec(),
+    text: () => registry.metrics(),
+  }
+}
