@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto'
+import test from 'ava'
+import * as fc from 'fast-check'
+import { checksumHexOf, checksumOf, Digests, isChecksumValue, loadChecksums, md5Hex } from '../../src/checksum/digests.ts'
+import type { ChecksumAlgorithm } from '../../src/domain/model.ts'
+
+const ALL: readonly ChecksumAlgorithm[] = ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256']
+
+/** Published check values of the nine bytes `123456789`, and of nothing. */
+const CHECK_VALUES: readonly (readonly [algorithm: ChecksumAlgorithm, hex: string, hexOfNothing: string])[] = [
+  ['CRC32', 'cbf43926', '00000000'],
+  ['CRC32C', 'e3069283', '00000000'],
+  ['CRC64NVME', 'ae8b14860a799888', '0000000000000000'],
+  ['SHA1', 'f7c3bc1d808e04732adf679965ccc34ca7ae3441', 'da39a3ee5e6b4b0d3255bfef95601890afd80709'],
+  ['SHA256', '15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225', 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'],
+]
+
+const NINE = Buffer.from('123456789')
+
+test.before(async () => {
+  await loadChecksums()
+})
+
+function base64(hex: string): string {
+  return Buffer.from(hex, 'hex').toString('base64')
+}
+
+for (const [algorithm, hex, hexOfNothing] of CHECK_VALUES) {
+  test(`${algorithm} of 123456789 and of nothing has its published value, at once and as a stream`, (t) => {
+    t.is(checksumOf(algorithm, NINE), base64(hex))
+    t.is(checksumHexOf(algorithm, NINE), hex)
+    t.is(checksumOf(algorithm, new Uint8Array(0)), base64(hexOfNothing))
+    const digests = new Digests([algorithm])
+    for (const byte of NINE) digests.update(Uint8Array.of(byte))
+    const result = digests.finish()
+    t.is(result.value(algorithm), base64(hex))
+    t.is(result.hex(algorithm), hex)
+    t.is(new Digests([algorithm]).finish().value(algorithm), base64(hexOfNothing))
+  })
+}
+
+test('MD5 and the size are always counted', (t) => {
+  const result = new Digests([]).finish()
+  t.is(result.md5Hex, 'd41d8cd98f00b204e9800998ecf8427e')
+  t.is(result.sizeBytes, 0)
+  t.is(md5Hex(NINE), '25f9e794323b453885f5181f1b624d0b')
+})
+
+test('a checksum that was not asked for is an error, not a wrong value', (t) => {
+  const result = new Digests(['SHA1']).finish()
+  t.throws(() => result.value('CRC32'), { message: /CRC32 was not asked for/ })
+})
+
+test('streams that are fed in turns, in pieces of any size, with whole bodies in between, end with the values of their whole bytes', (t) => {
+  const piece = fc.record({ stream: fc.integer({ min: 0, max: 3 }), bytes: fc.uint8Array({ maxLength: 50 }), repeat: fc.constantFrom(1, 1, 1, 700) })
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 20 }), fc.uint8Array({ maxLength: 20 }), (pieces, between) => {
+      const streams = Array.from({ length: 4 }, () => ({ digests: new Digests(ALL), seen: [] as Uint8Array[] }))
+      for (const { stream, bytes, repeat } of pieces) {
+        const target = streams[stream]
+        if (target === undefined) return false
+        const large = Buffer.concat(Array.from({ length: repeat }, () => bytes))
+        target.digests.update(large)
+        target.seen.push(large)
+        checksumOf('CRC32C', between)
+        checksumOf('CRC64NVME', between)
+      }
+      return streams.every(({ digests, seen }) => {
+        const whole = Buffer.concat(seen)
+        const result = digests.finish()
+        return (
+          result.sizeBytes === whole.length &&
+          result.md5Hex === md5Hex(whole) &&
+          ALL.every((algorithm) => result.value(algorithm) === checksumOf(algorithm, whole))
+        )
+      })
+    }),
+  )
+  t.pass()
+})
+
+test('a stream that is given up does not disturb the others', (t) => {
+  const kept = new Digests(ALL)
+  kept.update(NINE.subarray(0, 4))
+  const abandoned = new Digests(ALL)
+  abandoned.update(NINE)
+  kept.update(NINE.subarray(4))
+  t.is(kept.finish().hex('CRC64NVME'), 'ae8b14860a799888')
+})
+
+test('SHA and MD5 at once agree with the incremental hashes of node:crypto', (t) => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+      const hashOf = (name: string): Buffer => createHash(name).update(bytes).digest()
+      return (
+        md5Hex(bytes) === hashOf('md5').toString('hex') &&
+        checksumOf('SHA1', bytes) === hashOf('sha1').toString('base64') &&
+        checksumOf('SHA256', bytes) === hashOf('sha256').toString('base64')
+      )
+    }),
+  )
+  t.pass()
+})
+
+test('only canonical base64 of the right number of bytes can be a checksum', (t) => {
+  for (const [algorithm, hex] of CHECK_VALUES) {
+    const value = base64(hex)
+    t.true(isChecksumValue(algorithm, value), value)
+    const wrong = [
+      '',
+      value.slice(1),
+      `${value}=`,
+      value.replaceAll('=', ''),
+      ` ${value.slice(1)}`,
+      `${value.slice(0, -1)}\n`,
+      hex,
+      value.replace(/^./, '*'),
+      value.replace(/^./, '-'),
+    ]
+    if (value.endsWith('=')) wrong.push(value.replace(/.(=+)$/, '/$1'))
+    for (const text of wrong) t.false(isChecksumValue(algorithm, text), `${algorithm} ${JSON.stringify(text)}`)
+  }
+  t.false(isChecksumValue('CRC32', base64('ae8b14860a799888')))
+  t.false(isChecksumValue('CRC64NVME', base64('cbf43926')))
+})
