@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import test from 'ava'
 import * as fc from 'fast-check'
+import { combineChecksums, compositeChecksum, multipartEtag } from '../../src/checksum/combine.ts'
 import { checksumHexOf, checksumOf, Digests, isChecksumValue, loadChecksums, md5Hex } from '../../src/checksum/digests.ts'
 import type { ChecksumAlgorithm } from '../../src/domain/model.ts'
 
@@ -122,4 +123,47 @@ test('only canonical base64 of the right number of bytes can be a checksum', (t)
   }
   t.false(isChecksumValue('CRC32', base64('ae8b14860a799888')))
   t.false(isChecksumValue('CRC64NVME', base64('cbf43926')))
+})
+
+test('the CRC of a whole object follows from those of its parts, of any number and size', (t) => {
+  const parts = fc.array(
+    fc.oneof(
+      fc.uint8Array({ maxLength: 40 }),
+      fc.integer({ min: 1, max: 5000 }).map((size) => new Uint8Array(size).fill(size)),
+    ),
+    { maxLength: 8 },
+  )
+  fc.assert(
+    fc.property(parts, fc.constantFrom('CRC32' as const, 'CRC32C' as const, 'CRC64NVME' as const), (pieces, algorithm) => {
+      const checksums = pieces.map((bytes) => ({ value: checksumOf(algorithm, bytes), sizeBytes: bytes.length }))
+      return combineChecksums(algorithm, checksums) === checksumOf(algorithm, Buffer.concat(pieces))
+    }),
+    { numRuns: 500 },
+  )
+  t.pass()
+})
+
+test('the CRC of parts whose sizes need more than 32 bits follows the same rule', (t) => {
+  // The rule is associative: two halves of 4 GiB and 3 bytes, taken apart in different ways.
+  for (const algorithm of ['CRC32', 'CRC32C', 'CRC64NVME'] as const) {
+    const value = checksumOf(algorithm, NINE)
+    const huge = { value, sizeBytes: 2 ** 32 + 3 }
+    const left = { value: combineChecksums(algorithm, [huge, huge]), sizeBytes: 2 ** 33 + 6 }
+    const right = { value: combineChecksums(algorithm, [huge, { value, sizeBytes: 9 }]), sizeBytes: 2 ** 32 + 12 }
+    t.is(combineChecksums(algorithm, [left, { value, sizeBytes: 9 }]), combineChecksums(algorithm, [huge, right]))
+  }
+})
+
+test('a composite checksum and the ETag of parts are those of their digests, with the number of parts', (t) => {
+  const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest()
+  const expected = sha256(Buffer.concat([sha256(NINE), sha256(Buffer.from('x'))])).toString('base64')
+  t.is(compositeChecksum('SHA256', [checksumOf('SHA256', NINE), checksumOf('SHA256', Buffer.from('x'))]), `${expected}-2`)
+  const md5 = (bytes: Uint8Array): Buffer => createHash('md5').update(bytes).digest()
+  t.is(multipartEtag([md5Hex(NINE), md5Hex(Buffer.from('x'))]), `${md5(Buffer.concat([md5(NINE), md5(Buffer.from('x'))])).toString('hex')}-2`)
+})
+
+test('ten thousand parts are combined at once', (t) => {
+  const parts = Array.from({ length: 10_000 }, (_, index) => ({ value: checksumOf('CRC64NVME', Uint8Array.of(index & 255)), sizeBytes: 1 }))
+  const whole = Uint8Array.from({ length: 10_000 }, (_, index) => index & 255)
+  t.is(combineChecksums('CRC64NVME', parts), checksumOf('CRC64NVME', whole))
 })
