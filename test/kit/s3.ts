@@ -60,7 +60,12 @@ const agent = new http.Agent({ keepAlive: true, maxSockets: 128, scheduling: 'li
 
 /** Sends one request, signed unless it says otherwise, and reads the whole answer. Never retries, never throws because of a status. */
 export function request(server: RunningServer, options: S3Request): Promise<S3Response> {
-  const { method, target, headers } = signRequest(server, options)
+  return send(server, signRequest(server, options), options)
+}
+
+/** Sends what was signed, or what a test made of it since. */
+export function send(server: RunningServer, signed: SignedTarget, options: Pick<S3Request, 'body' | 'onContinue'> = {}): Promise<S3Response> {
+  const { method, target, headers } = signed
   return new Promise((resolve, reject) => {
     let continued = false
     const sent = http.request({
@@ -77,6 +82,8 @@ export function request(server: RunningServer, options: S3Request): Promise<S3Re
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
       response.on('error', reject)
       response.on('end', () => {
+        // Refused before the body was asked for, or sent: nothing else may travel on this connection.
+        if (!sent.writableEnded) sent.destroy()
         const body = Buffer.concat(chunks)
         resolve({ status: response.statusCode ?? 0, headers: response.headers, body, text: body.toString('utf8'), continued })
       })
@@ -127,7 +134,9 @@ export function signRequest(server: RunningServer, options: S3Request): SignedTa
   if (sign === 'none') return { method, target: joinTarget(path, query), headers }
 
   if (sign === 'presign') {
-    const signedNames = Object.keys(headers).filter((name) => name === 'host' || name.startsWith('x-amz-')).sort()
+    const signedNames = Object.keys(headers)
+      .filter((name) => name === 'host' || name.startsWith('x-amz-'))
+      .sort()
     const signedQuery: [string, string][] = [
       ...query,
       ['X-Amz-Algorithm', 'AWS4-HMAC-SHA256'],
@@ -143,7 +152,9 @@ export function signRequest(server: RunningServer, options: S3Request): SignedTa
   headers['x-amz-date'] ??= signedAt
   headers['x-amz-content-sha256'] ??= payloadHash(options.body)
   const unsigned = new Set(['accept', 'connection', 'content-length', 'expect', 'transfer-encoding', 'user-agent'])
-  const signedNames = Object.keys(headers).filter((name) => !unsigned.has(name)).sort()
+  const signedNames = Object.keys(headers)
+    .filter((name) => !unsigned.has(name))
+    .sort()
   const payload = String(headers['x-amz-content-sha256'])
   const signature = signatureOf({ method, path, query, headers, signedNames, payload, signedAt, scope, credential })
   headers['authorization'] =
@@ -328,7 +339,13 @@ export async function expectStatus(pending: Promise<S3Response>, status: number)
 }
 
 /** Puts an object without conditions: for preparation. */
-export function putObject(server: RunningServer, bucket: string, key: string, body: string | Uint8Array, headers: Record<string, string> = {}): Promise<S3Response> {
+export function putObject(
+  server: RunningServer,
+  bucket: string,
+  key: string,
+  body: string | Uint8Array,
+  headers: Record<string, string> = {},
+): Promise<S3Response> {
   return expectStatus(request(server, { method: 'PUT', bucket, key, body, headers }), 200)
 }
 
