@@ -1,0 +1,15 @@
+import { declareBatchDeletes } from './batch-deletes.ts'
+import { declareCopies } from './copies.ts'
+import { declareDeletes } from './deletes.ts'
+import { useProfile } from './profile.ts'
+import { declareReads } from './reads.ts'
+import { declareRefusals } from './refusals.ts'
+import { declareWrites } from './writes.ts'
+
+const fixture = useProfile('aws')
+declareReads(fixture)
+declareWrites(fixture)
+declareCopies(fixture)
+declareDeletes(fixture)
+declareBatchDeletes(fixture)
+declareRefusals(fixture)
