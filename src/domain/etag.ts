@@ -47,7 +47,7 @@ export function parseEntityTagCondition(value: string): EntityTagCondition | und
     const quoted = start < end && value.charCodeAt(start) === QUOTE
     const close = quoted ? value.indexOf('"', start + 1) : -1
     let opaque: string
-    if (close !== -1 && close < end) {
+    if (close !== -1) {
       opaque = value.slice(start + 1, close)
       at = close + 1
       while (at < end && isBlank(value.charCodeAt(at))) at++
@@ -57,7 +57,7 @@ export function parseEntityTagCondition(value: string): EntityTagCondition | und
       const stop = comma === -1 ? end : comma
       const bare = bareTag(value.slice(quoted ? start + 1 : start, stop), quoted)
       if (bare === undefined) return undefined
-      if (bare === '*') return !weak && !quoted && tags.length === 0 && stop === end && value.trim() === '*' ? ANY : undefined
+      if (bare === '*') return value.trim() === '*' ? ANY : undefined
       opaque = bare
       at = stop
     }

@@ -75,7 +75,8 @@ function timestamp(year: number, month: number, day: number, hour: number, minut
   if (hour > 23 || minute > 59 || second > 60 || Number.isNaN(zoneMs)) return undefined
   const date = new Date(0)
   date.setUTCFullYear(year, month - 1, day)
-  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return undefined
+  // A day the month does not have, up to 99, lands in another month.
+  if (date.getUTCMonth() !== month - 1) return undefined
   return date.getTime() + hour * 60 * MINUTE_MS + minute * MINUTE_MS + second * SECOND_MS - zoneMs
 }
 

@@ -28,7 +28,7 @@ export interface ListingPage<R extends ListingRow> {
   readonly last: string | undefined
 }
 
-/** Rows in UTF-8 byte order with key >= `from` (> `from` unless `inclusive`) and < `upTo` (undefined: no bound), at most `limit`. */
+/** Rows in UTF-8 byte order with key >= `from` (> `from` unless `inclusive`) and < `upTo` (undefined: no bound; it may lie before `from`), at most `limit`. */
 export type ListingSeek<R extends ListingRow> = (from: string, inclusive: boolean, upTo: string | undefined, limit: number) => readonly R[]
 
 const FIRST_BATCH_ROWS = 32
@@ -56,8 +56,6 @@ export function listPage<R extends ListingRow>(query: ListingQuery, seek: Listin
     from = behind ?? after
     inclusive = behind !== undefined
   }
-  // An exclusive `from` at or behind the bound leaves nothing, and need not be asked for.
-  if (upTo !== undefined && compareUtf8(from, upTo) >= 0) return page(false)
 
   let batchRows = delimiter === undefined ? maxKeys + 1 : FIRST_BATCH_ROWS
   for (;;) {
@@ -86,7 +84,6 @@ export function listPage<R extends ListingRow>(query: ListingQuery, seek: Listin
     if (skipping !== undefined && behind === undefined) return page(false)
     from = behind ?? end.key
     inclusive = behind !== undefined
-    if (upTo !== undefined && inclusive && compareUtf8(from, upTo) >= 0) return page(false)
     // Reads stay within a small factor of what is returned: a batch that was skipped for the most part makes the next one small.
     batchRows = Math.max(2, useful * 2)
   }

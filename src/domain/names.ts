@@ -98,7 +98,7 @@ function hexDigit(code: number): number {
 /** How many bytes follow this first byte of a character. */
 function continuationBytes(lead: number): number {
   if (lead < 0x80) return 0
-  if (lead >= 0xc2 && lead < 0xe0) return 1
+  if (lead >= 0xc0 && lead < 0xe0) return 1
   if (lead >= 0xe0 && lead < 0xf0) return 2
   if (lead >= 0xf0 && lead < 0xf5) return 3
   throw invalidUri('is not UTF-8')

@@ -175,6 +175,12 @@ test('a start beyond the prefix, or behind U+10FFFF, gives an empty page and doe
   }
 })
 
+test('a common prefix behind which nothing can stand ends the listing, however many keys it has', (t) => {
+  const store = seekOver(Array.from({ length: 100 }, (_, index) => `\u{10ffff}${1000 + index}`))
+  const page = listPage({ prefix: '', delimiter: '\u{10ffff}', after: undefined, maxKeys: 10 }, store.seek)
+  t.deepEqual(page, { rows: [], commonPrefixes: ['\u{10ffff}'], isTruncated: false, last: '\u{10ffff}' })
+})
+
 test('a delimiter is not looked for behind the NUL that orders the versions of a key', (t) => {
   const store = seekOver(['a\0v/1', 'a\0v/2', 'a/x\0v/1', 'a/x\0v/2', 'b\0v/1'])
   const page = listPage({ prefix: '', delimiter: '/', after: undefined, maxKeys: 10 }, store.seek)
@@ -201,6 +207,10 @@ test('how many rows a listing reads follows what it returns, not what is stored'
   t.is(listPage({ prefix: '', delimiter: undefined, after: undefined, maxKeys: 1000 }, flat.seek).rows.length, 1000)
   t.is(flat.reads, 1001)
   t.is(flat.seeks, 1)
+
+  const few = seekOver(keys.slice(0, 20))
+  t.is(listPage({ prefix: 'd0000/', delimiter: '/', after: undefined, maxKeys: 1000 }, few.seek).rows.length, 20)
+  t.is(few.seeks, 1)
 
   const files = seekOver(keys)
   t.is(listPage({ prefix: 'd0007/', delimiter: '/', after: undefined, maxKeys: 1000 }, files.seek).rows.length, 300)

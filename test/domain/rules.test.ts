@@ -46,6 +46,7 @@ const ENTITY_TAG_VALUES: readonly (readonly [value: string, tags: string | reado
   ['*, "a"', undefined],
   ['"a", *', undefined],
   ['*,', undefined],
+  [', *', undefined],
   ['"*', undefined],
   ['"a" "b"', undefined],
   ['"a"b', undefined],
@@ -424,6 +425,7 @@ const KEYS: readonly (readonly [what: string, key: string, code: string])[] = [
   ['with the first half of a pair', 'a\ud800b', 'InvalidArgument'],
   ['that ends with the first half of a pair', 'a\udbff', 'InvalidArgument'],
   ['with the second half of a pair', 'a\udc00', 'InvalidArgument'],
+  ['with the second half of a pair twice', 'a\udc00\udc00', 'InvalidArgument'],
 ]
 
 for (const [what, key, code] of KEYS) {
