@@ -93,3 +93,6 @@ export interface StoredBlob {
 export type NewContent =
   | { readonly kind: 'inline'; readonly bytes: Uint8Array }
   | { readonly kind: 'blob'; readonly blob: StoredBlob }
+
+/** How far answers follow AWS where AWS, RFC 9110 and ceph/s3-tests differ. */
+export type Compatibility = 'superset' | 'aws' | 'rgw'

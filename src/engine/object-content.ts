@@ -1,0 +1,90 @@
+import type { Segment } from '../domain/model.ts'
+import type { BlobReader, BlobStore } from '../storage/blob-store.ts'
+
+/** Bytes of one answer, in order. Whoever holds it must close it, on every path. */
+export interface ObjectContent {
+  readonly lengthBytes: number
+  /** Present where the bytes are in memory already. */
+  readonly bytes: Buffer | undefined
+  /** Fill `buffer`; resolves to the number of bytes, 0 at the end. @throws when the stored bytes end too early. */
+  read(buffer: Buffer): Promise<number>
+  close(): Promise<void>
+}
+
+export function contentOfBytes(bytes: Buffer): ObjectContent {
+  let at = 0
+  return {
+    lengthBytes: bytes.length,
+    bytes,
+    read: async (buffer) => {
+      const count = bytes.copy(buffer, 0, at)
+      at += count
+      return count
+    },
+    close: async () => {},
+  }
+}
+
+/** Bytes [firstByte, lastByte] of an object that stands in segments. The first blob is open when this resolves, the others open in their turn. */
+export async function openSegments(blobs: BlobStore, segments: readonly Segment[], firstByte: number, lastByte: number): Promise<ObjectContent> {
+  const runs = sliceSegments(segments, firstByte, lastByte)
+  const content = new SegmentContent(blobs, runs, lastByte - firstByte + 1)
+  await content.openNext()
+  return content
+}
+
+/** The runs that make up [firstByte, lastByte] of the object. */
+export function sliceSegments(segments: readonly Segment[], firstByte: number, lastByte: number): readonly Segment[] {
+  const runs: Segment[] = []
+  let at = 0
+  for (const segment of segments) {
+    const from = Math.max(firstByte, at)
+    const to = Math.min(lastByte + 1, at + segment.lengthBytes)
+    if (from < to) runs.push({ blobId: segment.blobId, startByte: segment.startByte + from - at, lengthBytes: to - from })
+    at += segment.lengthBytes
+  }
+  return runs
+}
+
+class SegmentContent implements ObjectContent {
+  readonly lengthBytes: number
+  readonly bytes = undefined
+  readonly #blobs: BlobStore
+  readonly #runs: readonly Segment[]
+  #next = 0
+  #reader: BlobReader | undefined
+  #position = 0
+  #leftInRun = 0
+
+  constructor(blobs: BlobStore, runs: readonly Segment[], lengthBytes: number) {
+    this.#blobs = blobs
+    this.#runs = runs
+    this.lengthBytes = lengthBytes
+  }
+
+  async openNext(): Promise<void> {
+    await this.close()
+    const run = this.#runs[this.#next++]
+    if (run === undefined) return
+    this.#reader = await this.#blobs.open(run.blobId)
+    this.#position = run.startByte
+    this.#leftInRun = run.lengthBytes
+  }
+
+  async read(buffer: Buffer): Promise<number> {
+    if (this.#leftInRun === 0) await this.openNext()
+    if (this.#reader === undefined) return 0
+    const wanted = this.#leftInRun < buffer.length ? buffer.subarray(0, this.#leftInRun) : buffer
+    const count = await this.#reader.read(wanted, this.#position)
+    if (count === 0) throw new Error(`blob ${this.#runs[this.#next - 1]?.blobId ?? ''} is shorter than its row says`)
+    this.#position += count
+    this.#leftInRun -= count
+    return count
+  }
+
+  async close(): Promise<void> {
+    const reader = this.#reader
+    this.#reader = undefined
+    await reader?.close()
+  }
+}

@@ -1,0 +1,306 @@
+/** S3's semantics of objects over both stores: bytes first, commit second, discard on refusal. */
+import { checksumOf, Digests, md5Hex } from '../checksum/digests.ts'
+import { formatHttpDate } from '../domain/http-date.ts'
+import { PUT_BYTES_MAX } from '../domain/limits.ts'
+import {
+  type Bucket,
+  type Checksum,
+  type ChecksumAlgorithm,
+  type Compatibility,
+  type NewContent,
+  NULL_VERSION,
+  type ObjectMetadata,
+  type ObjectVersion,
+} from '../domain/model.ts'
+import { decideCopySource, decideDelete, decideRead, decideWrite, isConditional, type Precondition } from '../domain/precondition.ts'
+import { decideRange } from '../domain/range.ts'
+import { S3Error } from '../domain/s3-error.ts'
+import { OutcomeUnknownError } from '../storage/errors.ts'
+import type { Committed, DeleteResult, WriteCondition } from '../storage/metadata-store.ts'
+import type { RequestBody } from './body.ts'
+import { type ExpectedDigests, verifyDigests } from './digest-check.ts'
+import { contentOfBytes, type ObjectContent, openSegments } from './object-content.ts'
+import { preconditionFailed, refused } from './refusals.ts'
+import type { Stores } from './stores.ts'
+
+/** Bytes gathered for one write to a blob: larger writes cost less, smaller ones hold less memory. */
+const WRITE_BYTES = 512 * 1024
+
+export interface PutObjectInput {
+  readonly bucket: Bucket
+  readonly key: string
+  readonly when: Precondition
+  readonly body: RequestBody
+  readonly expected: ExpectedDigests
+  readonly ownerId: string
+  readonly storageClass: string
+  readonly metadata: ObjectMetadata
+}
+
+export interface PutObjectOutput extends Committed {
+  readonly etag: string
+  readonly checksum: Checksum | undefined
+}
+
+/** @throws {S3Error} PreconditionFailed, ConditionalRequestConflict, NoSuchKey, NoSuchBucket, BadDigest, EntityTooLarge, and what the body throws */
+export async function putObject(stores: Stores, input: PutObjectInput): Promise<PutObjectOutput> {
+  const { bucket, key, body, expected } = input
+  if (body.lengthBytes !== undefined && body.lengthBytes > PUT_BYTES_MAX) throw tooLarge(body.lengthBytes)
+  const condition = openWrite(stores, bucket, key, input.when)
+  const received = await receive(stores, body, expected)
+  const { bucketId, content, etag, sizeBytes, checksum } = { bucketId: bucket.id, ...received }
+  const { ownerId, storageClass, metadata } = input
+  const version = { bucketId, key, etag, sizeBytes, content, ownerId, storageClass, metadata, checksum }
+  const result = await discardingOnFailure(stores, content, () => stores.metadata.commitVersion(version, condition))
+  if (result.kind === 'committed') return { ...result, etag, checksum }
+  await discard(stores, content)
+  throw result.kind === 'no-such-bucket' ? noSuchBucket(bucket) : refused(result, key)
+}
+
+/** Bytes and their digests; a blob is durable, and owned by the caller. */
+interface Received {
+  readonly content: NewContent
+  readonly etag: string
+  readonly sizeBytes: number
+  readonly checksum: Checksum | undefined
+}
+
+async function receive(stores: Stores, body: RequestBody, expected: ExpectedDigests): Promise<Received> {
+  if (body.lengthBytes !== undefined && body.lengthBytes <= stores.inlineBytes) {
+    return receivedInline(await body.collect(stores.inlineBytes), body, expected)
+  }
+  const wanted = expected.checksum?.algorithm
+  const digests = new Digests(wanted === undefined || wanted === 'CRC64NVME' ? ['CRC64NVME'] : ['CRC64NVME', wanted])
+  let gathered: Buffer[] = []
+  let gatheredBytes = 0
+  let sizeBytes = 0
+  const blob = { writer: undefined as Awaited<ReturnType<Stores['blobs']['create']>> | undefined }
+  let writing: Promise<void> | undefined
+  try {
+    for await (const pieces of body.pieces()) {
+      for (const piece of pieces) {
+        sizeBytes += piece.length
+        if (sizeBytes > PUT_BYTES_MAX) throw tooLarge(sizeBytes)
+        digests.update(piece)
+        gathered.push(piece)
+        gatheredBytes += piece.length
+      }
+      if (gatheredBytes < WRITE_BYTES) continue
+      blob.writer ??= await stores.blobs.create()
+      await writing // one write is on its way while the next is gathered and digested
+      writing = blob.writer.write(gathered)
+      writing.catch(() => {}) // it is awaited before the next one
+      gathered = []
+      gatheredBytes = 0
+    }
+    if (blob.writer === undefined && sizeBytes <= stores.inlineBytes) return receivedInline(Buffer.concat(gathered), body, expected)
+    blob.writer ??= await stores.blobs.create()
+    await writing
+    await blob.writer.write(gathered)
+    const result = digests.finish()
+    const checksum = verifyDigests(expected, body.trailers, result.md5Hex, (algorithm) => result.value(algorithm))
+    const stored = await blob.writer.finish(result.hex('CRC64NVME'))
+    return { content: { kind: 'blob', blob: stored }, etag: result.md5Hex, sizeBytes, checksum }
+  } catch (error) {
+    await writing?.catch(() => {})
+    await blob.writer?.discard()
+    throw error
+  }
+}
+
+function receivedInline(bytes: Buffer, body: RequestBody, expected: ExpectedDigests): Received {
+  const etag = md5Hex(bytes)
+  const checksum = verifyDigests(expected, body.trailers, etag, (algorithm: ChecksumAlgorithm) => checksumOf(algorithm, bytes))
+  // a copy of its own: what crosses to the writer thread would otherwise take the whole network buffer along
+  return { content: { kind: 'inline', bytes: new Uint8Array(bytes) }, etag, sizeBytes: bytes.length, checksum }
+}
+
+/** Run a commit; if it throws, drop the blob, unless the commit may have gone through: then its blob is kept. */
+async function discardingOnFailure<T>(stores: Stores, content: NewContent, commit: () => Promise<T>): Promise<T> {
+  try {
+    return await commit()
+  } catch (error) {
+    if (!(error instanceof OutcomeUnknownError)) await discard(stores, content)
+    throw error
+  }
+}
+
+async function discard(stores: Stores, content: NewContent): Promise<void> {
+  if (content.kind === 'blob') await stores.blobs.remove([content.blob.blobId])
+}
+
+/**
+ * The early look of a write: may refuse, never admits. Also notes the number of the last change, so that the commit can tell
+ * whether the key was touched while the operation was open.
+ */
+function openWrite(stores: Stores, bucket: Bucket, key: string, when: Precondition): WriteCondition {
+  if (!isConditional(when)) return { when, openedAtSeq: 0 }
+  const openedAtSeq = stores.metadata.changeSeq()
+  const current = stores.metadata.findCurrent(bucket, key)
+  const decision = decideWrite(when, current, false)
+  if (decision.kind !== 'proceed') throw refused({ ...decision, current }, key)
+  return { when, openedAtSeq }
+}
+
+export interface OpenObjectInput {
+  readonly bucket: Bucket
+  readonly key: string
+  readonly versionId: string | undefined
+  readonly when: Precondition
+  readonly range: string | undefined
+  /** Whether `If-Range` lets the range stand for this version. */
+  readonly rangeHolds: (version: ObjectVersion) => boolean
+  readonly nowMs: number
+  readonly withContent: boolean
+}
+
+export type OpenedObject =
+  | { readonly kind: 'not-modified'; readonly version: ObjectVersion }
+  | { readonly kind: 'whole'; readonly version: ObjectVersion; readonly content: ObjectContent | undefined }
+  | {
+      readonly kind: 'part'
+      readonly version: ObjectVersion
+      readonly firstByte: number
+      readonly lastByte: number
+      readonly content: ObjectContent | undefined
+    }
+
+/**
+ * Find, judge, then open: no bytes are touched for an answer that has none. The caller closes the content.
+ * @throws {S3Error} NoSuchKey, NoSuchVersion, MethodNotAllowed, PreconditionFailed, InvalidRange
+ */
+export async function openObject(stores: Stores, input: OpenObjectInput): Promise<OpenedObject> {
+  for (;;) {
+    const version = findVersion(stores, input.bucket, input.key, input.versionId)
+    const decision = decideRead(input.when, version, input.nowMs)
+    if (decision.kind === 'failed') throw preconditionFailed(decision.condition, version)
+    if (decision.kind === 'not-modified') return { kind: 'not-modified', version }
+    const range =
+      input.range !== undefined && input.rangeHolds(version) ? decideRange(input.range, version.sizeBytes) : ({ kind: 'whole' } as const)
+    if (range.kind === 'unsatisfiable') throw unsatisfiable(input.range as string, version)
+    const firstByte = range.kind === 'part' ? range.firstByte : 0
+    const lastByte = range.kind === 'part' ? range.lastByte : version.sizeBytes - 1
+    let content: ObjectContent | undefined
+    if (input.withContent) {
+      const stored = stores.metadata.findContent(version.contentId)
+      // overwritten between the two looks: what is current now is a right answer
+      if (stored === undefined) continue
+      content =
+        stored.kind === 'inline'
+          ? contentOfBytes(range.kind === 'part' ? stored.bytes.subarray(firstByte, lastByte + 1) : stored.bytes)
+          : await openSegments(stores.blobs, stored.segments, firstByte, lastByte)
+    }
+    return range.kind === 'part' ? { kind: 'part', version, firstByte, lastByte, content } : { kind: 'whole', version, content }
+  }
+}
+
+/** The version that a read names. @throws {S3Error} NoSuchKey, NoSuchVersion, MethodNotAllowed (a delete marker by its id) */
+export function findVersion(stores: Stores, bucket: Bucket, key: string, versionId: string | undefined): ObjectVersion {
+  if (versionId === undefined) {
+    const current = stores.metadata.findCurrent(bucket, key)
+    if (current !== undefined && !current.isDeleteMarker) return current
+    const headers = current === undefined ? {} : { 'x-amz-delete-marker': 'true', 'x-amz-version-id': current.versionId }
+    throw new S3Error('NoSuchKey', { detail: { Key: key }, headers })
+  }
+  const version = stores.metadata.findVersion(bucket, key, versionId)
+  if (version === undefined) throw new S3Error('NoSuchVersion', { detail: { Key: key, VersionId: versionId } })
+  if (!version.isDeleteMarker) return version
+  throw new S3Error('MethodNotAllowed', {
+    detail: { Method: 'GET', ResourceType: 'DeleteMarker' },
+    headers: {
+      'x-amz-delete-marker': 'true',
+      'x-amz-version-id': versionId,
+      'Last-Modified': formatHttpDate(version.modifiedMs),
+      Allow: 'DELETE',
+    },
+  })
+}
+
+export interface CopyObjectInput {
+  readonly source: { readonly bucket: Bucket; readonly key: string; readonly versionId: string | undefined; readonly when: Precondition }
+  readonly bucket: Bucket
+  readonly key: string
+  readonly when: Precondition
+  readonly ownerId: string
+  readonly storageClass: string
+  /** undefined: the source's. */
+  readonly metadata: ObjectMetadata | undefined
+  readonly nowMs: number
+}
+
+export type CopyObjectOutput = Committed & { readonly source: ObjectVersion }
+
+/** Copy by reference, whatever the size. Source and destination are judged early, and again in the commit. */
+export async function copyObject(stores: Stores, input: CopyObjectInput): Promise<CopyObjectOutput> {
+  const { source, bucket, key } = input
+  const found = findCopySource(stores, source.bucket, source.key, source.versionId)
+  const decision = decideCopySource(source.when, found, input.nowMs)
+  if (decision.kind === 'failed') throw preconditionFailed(decision.condition, found)
+  const condition = openWrite(stores, bucket, key, input.when)
+  const { ownerId, storageClass, metadata } = input
+  const result = await stores.metadata.copyVersion({ source, bucketId: bucket.id, key, ownerId, storageClass, metadata }, condition)
+  switch (result.kind) {
+    case 'committed':
+      return result
+    case 'no-such-bucket':
+      throw noSuchBucket(bucket)
+    case 'no-such-source':
+      throw new S3Error('NoSuchKey', { detail: { Key: source.key } })
+    default:
+      throw refused(result, key)
+  }
+}
+
+function findCopySource(stores: Stores, bucket: Bucket, key: string, versionId: string | undefined): ObjectVersion {
+  if (versionId === undefined) return findVersion(stores, bucket, key, undefined)
+  const version = stores.metadata.findVersion(bucket, key, versionId)
+  if (version === undefined) throw new S3Error('NoSuchVersion', { detail: { Key: key, VersionId: versionId } })
+  if (version.isDeleteMarker) {
+    throw new S3Error('InvalidRequest', { message: 'The source of a copy request may not specifically refer to a delete marker by version id.' })
+  }
+  return version
+}
+
+export interface DeleteObjectInput {
+  readonly bucket: Bucket
+  readonly key: string
+  readonly versionId: string | undefined
+  readonly when: Precondition
+  readonly compatibility: Compatibility
+  readonly ownerId: string
+}
+
+export type DeletedObject = Extract<DeleteResult, { readonly kind: 'deleted' }>
+
+/** @throws {S3Error} PreconditionFailed, NoSuchKey (If-Match on a missing key), NoSuchBucket */
+export async function deleteObject(stores: Stores, input: DeleteObjectInput): Promise<DeletedObject> {
+  const { bucket, key, versionId, when, compatibility, ownerId } = input
+  if (isConditional(when)) {
+    const target = versionId === undefined ? stores.metadata.findCurrent(bucket, key) : stores.metadata.findVersion(bucket, key, versionId)
+    const decision = decideDelete(when, target, versionId !== undefined, compatibility)
+    if (decision.kind !== 'proceed') throw refused({ ...decision, current: target }, key)
+  }
+  const result = await stores.metadata.deleteObject({ bucketId: bucket.id, key, versionId, when, compatibility, ownerId })
+  if (result.kind === 'deleted') return result
+  throw result.kind === 'no-such-bucket' ? noSuchBucket(bucket) : refused(result, key)
+}
+
+function tooLarge(sizeBytes: number): S3Error {
+  return new S3Error('EntityTooLarge', { detail: { ProposedSize: sizeBytes, MaxSizeAllowed: PUT_BYTES_MAX } })
+}
+
+function unsatisfiable(range: string, version: ObjectVersion): S3Error {
+  return new S3Error('InvalidRange', {
+    detail: { RangeRequested: range, ActualObjectSize: version.sizeBytes },
+    headers: { 'Content-Range': `bytes */${version.sizeBytes}` },
+  })
+}
+
+export function noSuchBucket(bucket: { readonly name: string }): S3Error {
+  return new S3Error('NoSuchBucket', { detail: { BucketName: bucket.name } })
+}
+
+/** The id as it is shown: a bucket that was never versioned shows none. */
+export function shownVersionId(bucket: Bucket, versionId: string): string | undefined {
+  return bucket.versioning === 'unversioned' && versionId === NULL_VERSION ? undefined : versionId
+}

@@ -1,0 +1,41 @@
+import { loadChecksums } from '../checksum/digests.ts'
+import type { BlobStore } from '../storage/blob-store.ts'
+import { openDiskBlobStore } from '../storage/disk/blob-store.ts'
+import type { MetadataStore } from '../storage/metadata-store.ts'
+import { openMetadataStore } from '../storage/sqlite/metadata-store.ts'
+
+/** Both stores of a data directory, as the engine works on them. */
+export interface Stores {
+  readonly metadata: MetadataStore
+  readonly blobs: BlobStore
+  /** Objects up to this size live in the database. */
+  readonly inlineBytes: number
+  /** The number of the life of this server: all its processes share it. */
+  readonly generation: number
+  close(): Promise<void>
+}
+
+export interface OpenStoresOptions {
+  readonly dataDir: string
+  readonly inlineBytes: number
+  /** The life of the server that this process belongs to; undefined begins a new one. */
+  readonly generation?: number
+  /** Called once when the outcome of a write is unknown: nothing can be written any more and the process must end. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** Open the embedded default: SQLite for the facts, files for the bytes. */
+export async function openStores(options: OpenStoresOptions): Promise<Stores> {
+  const { dataDir, inlineBytes, onFatal } = options
+  await loadChecksums()
+  const metadata = await openMetadataStore({ dataDir, onFatal })
+  try {
+    const generation = options.generation ?? (await metadata.nextGeneration())
+    const living = new Set([generation])
+    const blobs = await openDiskBlobStore({ dataDir, generation, livingGenerations: () => living })
+    return { metadata, blobs, inlineBytes, generation, close: () => metadata.close() }
+  } catch (error) {
+    await metadata.close()
+    throw error
+  }
+}

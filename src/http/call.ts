@@ -1,0 +1,30 @@
+/** What a handler is given. The calls grow by resource, so that an object handler in a bucket's row does not compile. */
+import type { Bucket, Identity } from '../domain/model.ts'
+import { S3Error } from '../domain/s3-error.ts'
+import type { Stores } from '../engine/stores.ts'
+import type { HttpRequestBody } from './request-body.ts'
+import type { S3Request } from './request.ts'
+import type { Services } from './services.ts'
+
+export interface ServiceCall {
+  readonly request: S3Request
+  readonly identity: Identity
+  readonly services: Services
+  readonly stores: Stores
+  readonly body: HttpRequestBody
+  readonly nowMs: number
+  /** Ask for a second permission: a copy's source, each key of DeleteObjects. @throws {S3Error} AccessDenied */
+  allow(action: string, bucket: Bucket | undefined): void
+}
+
+export type BucketCall = ServiceCall & { readonly bucket: Bucket }
+export type ObjectCall = BucketCall & { readonly key: string }
+
+/** For operations whose bucket need not exist. */
+export type BucketNameCall = ServiceCall & { readonly bucketName: string }
+
+export function requiredBucket(services: Services, name: string): Bucket {
+  const bucket = services.stores.metadata.findBucket(name)
+  if (bucket === undefined) throw new S3Error('NoSuchBucket', { detail: { BucketName: name } })
+  return bucket
+}

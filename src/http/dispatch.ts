@@ -1,0 +1,108 @@
+/** The spine: find the operation, authenticate, find the bucket, authorize, screen the headers, handle. The order stands here and nowhere else. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { authenticate } from '../auth/authenticate.ts'
+import { authorize } from '../auth/authorize.ts'
+import type { Bucket, Identity } from '../domain/model.ts'
+import { bucketNameProblem, checkKey } from '../domain/names.ts'
+import { S3Error } from '../domain/s3-error.ts'
+import { type BucketCall, type BucketNameCall, type ObjectCall, requiredBucket, type ServiceCall } from './call.ts'
+import { findOperation, type NamedOperation } from './operations.ts'
+import { S3Request } from './request.ts'
+import { HttpRequestBody } from './request-body.ts'
+import type { S3Response } from './response.ts'
+import { screenHeaders } from './screening.ts'
+import type { Services } from './services.ts'
+
+/** What the log and the metrics are told of a request, as far as it came. */
+export interface Answered {
+  operation: string
+  bucket: string | undefined
+  key: string | undefined
+  accessKeyId: string | undefined
+  body: (HttpRequestBody & { destroy?: () => void }) | undefined
+}
+
+export async function dispatch(
+  services: Services,
+  message: IncomingMessage,
+  response: ServerResponse,
+  answered: Answered,
+  bodies: Set<HttpRequestBody & { destroy?: () => void }>,
+): Promise<S3Response> {
+  const { config, stores } = services
+  const nowMs = Date.now()
+  const request = new S3Request(message, config.domains)
+  answered.bucket = request.bucketName
+  answered.key = request.key
+  if (request.bucketName !== undefined) checkBucketName(request.bucketName)
+  if (request.key !== undefined) checkKey(request.key)
+  const operation = findOperation(request)
+  if (operation.kind !== 'no-row') answered.operation = operation.found.name
+
+  const { identity, payload } = authenticate(request, config, (accessKeyId) => findCredential(services, accessKeyId), nowMs)
+  answered.accessKeyId = identity.accessKeyId
+  const contentLength = request.header('content-length')
+  const body: HttpRequestBody & { destroy?: () => void } = new HttpRequestBody(
+    message,
+    response,
+    payload,
+    contentLength === undefined ? (request.header('transfer-encoding') === undefined ? 0 : undefined) : Number(contentLength),
+  )
+  body.destroy = () => message.destroy()
+  answered.body = body
+  bodies.add(body)
+
+  const action = operation.kind === 'no-row' ? 's3:Unknown' : actionOf(operation.found, request)
+  const allow = (wanted: string, bucket: Bucket | undefined): void => authorize(identity, wanted, bucket, config.anonymous)
+  const bucket = findBucketFor(services, request, identity, operation.kind === 'no-row' ? undefined : operation.found, action)
+  allow(action, bucket)
+  checkExpectedOwner(request, bucket)
+  if (operation.kind === 'no-row') throw new S3Error('MethodNotAllowed', { detail: { Method: request.method } })
+  const { name, operation: row } = operation.found
+  if (operation.kind === 'unknown-parameter') throw notImplemented(`The query parameter ${operation.parameter} is not supported for ${name}`)
+  if (row.handle === undefined) throw notImplemented(`${name} is not supported`)
+  screenHeaders(request, name, row)
+
+  const call: ServiceCall = { request, identity, services, stores, body, nowMs, allow }
+  switch (row.resource) {
+    case 'service':
+      return row.handle(call)
+    case 'bucket-name':
+      return row.handle({ ...call, bucketName: request.bucketName as string } satisfies BucketNameCall)
+    case 'bucket':
+      return row.handle({ ...call, bucket: bucket as Bucket } satisfies BucketCall)
+    case 'object':
+      return row.handle({ ...call, bucket: bucket as Bucket, key: request.key as string } satisfies ObjectCall)
+    default:
+      return row satisfies never
+  }
+}
+
+function checkBucketName(name: string): void {
+  const problem = bucketNameProblem(name)
+  if (problem !== undefined) throw new S3Error('InvalidBucketName', { message: `The specified bucket is not valid: ${problem}`, detail: { BucketName: name } })
+}
+
+function findCredential({ rootCredential, stores }: Services, accessKeyId: string) {
+  return accessKeyId === rootCredential.accessKeyId ? rootCredential : stores.metadata.findCredential(accessKeyId)
+}
+
+function actionOf({ operation }: NamedOperation, request: S3Request): string {
+  return operation.actionVersion !== undefined && request.query.some(([name]) => name === 'versionId') ? operation.actionVersion : operation.action
+}
+
+/** The bucket of the request. To who is not signed in, a missing bucket looks like a forbidden one. */
+function findBucketFor(services: Services, request: S3Request, identity: Identity, found: NamedOperation | undefined, action: string): Bucket | undefined {
+  if (request.bucketName === undefined || found?.operation.resource === 'bucket-name') return undefined
+  if (identity.kind === 'anonymous') authorize(identity, action, undefined, services.config.anonymous)
+  return requiredBucket(services, request.bucketName)
+}
+
+function checkExpectedOwner(request: S3Request, bucket: Bucket | undefined): void {
+  const expected = request.value('x-amz-expected-bucket-owner')
+  if (expected !== undefined && bucket !== undefined && expected !== bucket.ownerId) throw new S3Error('AccessDenied')
+}
+
+function notImplemented(additionalMessage: string): S3Error {
+  return new S3Error('NotImplemented', { message: 'A functionality that you requested is not implemented', detail: { additionalMessage } })
+}

@@ -1,0 +1,80 @@
+/** ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation. */
+import { formatIsoDate } from '../../domain/http-date.ts'
+import { LIST_BUCKETS_MAX, XML_BYTES_MAX } from '../../domain/limits.ts'
+import { S3Error } from '../../domain/s3-error.ts'
+import type { BucketCall, BucketNameCall, ServiceCall } from '../call.ts'
+import { refuseSharedAcl } from '../object-headers.ts'
+import { readCount, tokenOf, valueOfToken } from '../paging.ts'
+import type { S3Response } from '../response.ts'
+import { headerNotImplemented } from '../screening.ts'
+import { childText, parseXml, refuseUnknown, S3_NAMESPACE, xmlDocument } from '../xml.ts'
+
+/** Buckets of the caller; root sees all. */
+export async function listBuckets({ request, identity, stores, services }: ServiceCall): Promise<S3Response> {
+  const limit = readCount(request, 'max-buckets', LIST_BUCKETS_MAX, 1)
+  const prefix = request.parameter('prefix') ?? ''
+  const token = request.parameter('continuation-token')
+  const region = request.parameter('bucket-region')
+  const after = token === undefined ? '' : valueOfToken(token, 'buckets')
+  const owner = identity.kind === 'key' ? { ownerId: identity.owner.id } : {}
+  const isOurs = region === undefined || region === services.config.region
+  const found = isOurs ? await stores.metadata.listBuckets({ ...owner, prefix, after, limit: limit + 1 }) : []
+  const page = found.slice(0, limit)
+  const last = page.at(-1)
+  const body = xmlDocument(
+    'ListAllMyBucketsResult',
+    {
+      Owner: { ID: identity.owner.id, DisplayName: identity.owner.displayName },
+      Buckets: {
+        Bucket: page.map(({ name, createdMs }) => ({ Name: name, CreationDate: formatIsoDate(createdMs), BucketRegion: services.config.region })),
+      },
+      ContinuationToken: found.length > limit && last !== undefined ? tokenOf(last.name, 'buckets') : undefined,
+      Prefix: prefix === '' ? undefined : prefix,
+    },
+    S3_NAMESPACE,
+  )
+  return { status: 200, headers: ['Content-Type', 'application/xml'], body }
+}
+
+export async function createBucket(call: BucketNameCall): Promise<S3Response> {
+  const { request, bucketName, identity, services, stores } = call
+  refuseSharedAcl(request)
+  const ownership = request.value('x-amz-object-ownership')
+  if (ownership !== undefined && ownership !== 'BucketOwnerEnforced') throw headerNotImplemented('x-amz-object-ownership', `${ownership} is not supported`)
+  const lock = request.value('x-amz-bucket-object-lock-enabled')
+  if (lock !== undefined && lock.toLowerCase() !== 'false') throw headerNotImplemented('x-amz-bucket-object-lock-enabled', 'Object lock is not supported')
+  await readCreateDocument(call)
+  const owner = identity.kind === 'anonymous' ? services.rootCredential.owner : identity.owner
+  const result = await stores.metadata.createBucket(bucketName, owner.id)
+  if (result.kind === 'exists') {
+    throw new S3Error(result.bucket.ownerId === owner.id ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists', { detail: { BucketName: bucketName } })
+  }
+  return { status: 200, headers: ['Location', `/${bucketName}`] }
+}
+
+/** Any region is fine: there is one. Other settings of the document are refused rather than forgotten. */
+async function readCreateDocument({ body }: BucketNameCall): Promise<void> {
+  const bytes = await body.collect(XML_BYTES_MAX)
+  if (bytes.length === 0) return
+  const root = parseXml(bytes, 'CreateBucketConfiguration')
+  refuseUnknown(root, ['LocationConstraint'])
+  childText(root, 'LocationConstraint')
+}
+
+export async function headBucket({ services }: BucketCall): Promise<S3Response> {
+  return { status: 200, headers: ['x-amz-bucket-region', services.config.region, 'Content-Type', 'application/xml'] }
+}
+
+export async function deleteBucket({ bucket, stores }: BucketCall): Promise<S3Response> {
+  const result = await stores.metadata.deleteBucket(bucket.id)
+  if (result === 'not-empty') throw new S3Error('BucketNotEmpty', { detail: { BucketName: bucket.name } })
+  if (result === 'no-such-bucket') throw new S3Error('NoSuchBucket', { detail: { BucketName: bucket.name } })
+  return { status: 204, headers: [] }
+}
+
+/** The empty element means us-east-1. */
+export async function getBucketLocation({ services }: BucketCall): Promise<S3Response> {
+  const region = services.config.region === 'us-east-1' ? '' : services.config.region
+  const body = `<?xml version="1.0" encoding="UTF-8"?>\n<LocationConstraint xmlns="${S3_NAMESPACE}">${region}</LocationConstraint>`
+  return { status: 200, headers: ['Content-Type', 'application/xml'], body }
+}

@@ -1,0 +1,160 @@
+/** ListObjects, ListObjectsV2, ListObjectVersions. */
+import { formatIsoDate } from '../../domain/http-date.ts'
+import { LIST_KEYS_MAX } from '../../domain/limits.ts'
+import type { Bucket, ObjectVersion } from '../../domain/model.ts'
+import { encodeKeyUrl } from '../../domain/names.ts'
+import { S3Error } from '../../domain/s3-error.ts'
+import type { BucketCall } from '../call.ts'
+import { readCount, tokenOf, valueOfToken } from '../paging.ts'
+import type { S3Response } from '../response.ts'
+import { S3_NAMESPACE, type XmlChildren, xmlDocument } from '../xml.ts'
+
+interface ListRequest {
+  readonly prefix: string
+  readonly delimiter: string | undefined
+  readonly maxKeys: number
+  readonly encodingType: 'url' | undefined
+  /** Keys, prefixes and delimiters as the client wants to read them. */
+  encode(text: string): string
+}
+
+function readListRequest({ request }: BucketCall): ListRequest {
+  const encodingType = request.parameter('encoding-type')
+  if (encodingType !== undefined && encodingType !== 'url') {
+    throw new S3Error('InvalidArgument', {
+      message: 'Invalid Encoding Method specified in Request',
+      detail: { ArgumentName: 'encoding-type', ArgumentValue: encodingType },
+    })
+  }
+  const delimiter = request.parameter('delimiter')
+  for (const name of ['prefix', 'delimiter', 'marker', 'start-after', 'key-marker']) {
+    if (request.parameter(name)?.includes('\0')) throw new S3Error('InvalidArgument', { detail: { ArgumentName: name } })
+  }
+  return {
+    prefix: request.parameter('prefix') ?? '',
+    delimiter: delimiter === '' ? undefined : delimiter,
+    maxKeys: readCount(request, 'max-keys', LIST_KEYS_MAX),
+    encodingType,
+    encode: encodingType === 'url' ? encodeKeyUrl : (text) => text,
+  }
+}
+
+export async function listObjects(call: BucketCall): Promise<S3Response> {
+  const { request, bucket, stores } = call
+  const list = readListRequest(call)
+  const marker = request.parameter('marker') ?? ''
+  const page = await stores.metadata.listObjects(bucket.id, { ...list, after: marker === '' ? undefined : marker })
+  const owners = ownersOf(call)
+  return listing('ListBucketResult', {
+    Name: bucket.name,
+    Prefix: list.encode(list.prefix),
+    Marker: list.encode(marker),
+    NextMarker: page.isTruncated && list.delimiter !== undefined && page.last !== undefined ? list.encode(page.last) : undefined,
+    MaxKeys: list.maxKeys,
+    Delimiter: list.delimiter === undefined ? undefined : list.encode(list.delimiter),
+    IsTruncated: page.isTruncated,
+    EncodingType: list.encodingType,
+    Contents: page.objects.map((version) => contents(version, list, owners)),
+    CommonPrefixes: page.commonPrefixes.map((prefix) => ({ Prefix: list.encode(prefix) })),
+  })
+}
+
+export async function listObjectsV2(call: BucketCall): Promise<S3Response> {
+  const { request, bucket, stores } = call
+  const list = readListRequest(call)
+  const token = request.parameter('continuation-token')
+  const startAfter = request.parameter('start-after')
+  const after = token === undefined ? startAfter : valueOfToken(token, scopeOf(bucket))
+  const page = await stores.metadata.listObjects(bucket.id, { ...list, after: after === '' ? undefined : after })
+  const owners = request.parameter('fetch-owner') === 'true' ? ownersOf(call) : undefined
+  return listing('ListBucketResult', {
+    Name: bucket.name,
+    Prefix: list.encode(list.prefix),
+    KeyCount: page.objects.length + page.commonPrefixes.length,
+    MaxKeys: list.maxKeys,
+    Delimiter: list.delimiter === undefined ? undefined : list.encode(list.delimiter),
+    IsTruncated: page.isTruncated,
+    ContinuationToken: token,
+    NextContinuationToken: page.isTruncated && page.last !== undefined ? tokenOf(page.last, scopeOf(bucket)) : undefined,
+    StartAfter: startAfter === undefined ? undefined : list.encode(startAfter),
+    EncodingType: list.encodingType,
+    Contents: page.objects.map((version) => contents(version, list, owners)),
+    CommonPrefixes: page.commonPrefixes.map((prefix) => ({ Prefix: list.encode(prefix) })),
+  })
+}
+
+export async function listObjectVersions(call: BucketCall): Promise<S3Response> {
+  const { request, bucket, stores } = call
+  const list = readListRequest(call)
+  const keyMarker = request.parameter('key-marker') ?? ''
+  const versionIdMarker = request.parameter('version-id-marker') ?? ''
+  if (versionIdMarker !== '' && keyMarker === '') {
+    throw new S3Error('InvalidArgument', { message: 'A version-id marker cannot be specified without a key marker.', detail: { ArgumentName: 'version-id-marker' } })
+  }
+  const page = await stores.metadata.listVersions(bucket.id, {
+    ...list,
+    after: keyMarker === '' ? undefined : keyMarker,
+    afterVersionId: versionIdMarker === '' ? undefined : versionIdMarker,
+  })
+  const owners = ownersOf(call)
+  const entries = page.versions.map((version) => {
+    const common = { Key: list.encode(version.key), VersionId: version.versionId, IsLatest: version.isLatest, LastModified: formatIsoDate(version.modifiedMs) }
+    if (version.isDeleteMarker) return { DeleteMarker: { ...common, Owner: owners(version.ownerId) } }
+    return { Version: { ...common, ...bytesOf(version), Owner: owners(version.ownerId) } }
+  })
+  return listing('ListVersionsResult', [
+    {
+      Name: bucket.name,
+      Prefix: list.encode(list.prefix),
+      KeyMarker: list.encode(keyMarker),
+      VersionIdMarker: versionIdMarker,
+      NextKeyMarker: page.isTruncated && page.nextKey !== undefined ? list.encode(page.nextKey) : undefined,
+      NextVersionIdMarker: page.isTruncated ? page.nextVersionId : undefined,
+      MaxKeys: list.maxKeys,
+      Delimiter: list.delimiter === undefined ? undefined : list.encode(list.delimiter),
+      IsTruncated: page.isTruncated,
+      EncodingType: list.encodingType,
+    },
+    ...entries,
+    { CommonPrefixes: page.commonPrefixes.map((prefix) => ({ Prefix: list.encode(prefix) })) },
+  ])
+}
+
+function scopeOf(bucket: Bucket): string {
+  return `b${bucket.id}`
+}
+
+function listing(root: string, children: XmlChildren | readonly XmlChildren[]): S3Response {
+  return { status: 200, headers: ['Content-Type', 'application/xml'], body: xmlDocument(root, children, S3_NAMESPACE) }
+}
+
+function contents(version: ObjectVersion, list: ListRequest, owners: Owners | undefined): XmlChildren {
+  const { key, modifiedMs, ownerId } = version
+  return { Key: list.encode(key), LastModified: formatIsoDate(modifiedMs), ...bytesOf(version), Owner: owners?.(ownerId) }
+}
+
+function bytesOf({ etag, sizeBytes, storageClass, checksum }: ObjectVersion): XmlChildren {
+  return {
+    ETag: `"${etag}"`,
+    ...(checksum === undefined ? {} : { ChecksumAlgorithm: checksum.algorithm, ChecksumType: checksum.type }),
+    Size: sizeBytes,
+    StorageClass: storageClass,
+  }
+}
+
+type Owners = (ownerId: string) => XmlChildren
+
+/** Owners as they are shown; each is looked up once a page. */
+function ownersOf({ services, stores }: BucketCall): Owners {
+  const known = new Map<string, XmlChildren>()
+  const root = services.rootCredential.owner
+  return (ownerId) => {
+    let shown = known.get(ownerId)
+    if (shown === undefined) {
+      const owner = ownerId === root.id ? root : stores.metadata.findOwner(ownerId)
+      shown = { ID: ownerId, DisplayName: owner?.displayName ?? '' }
+      known.set(ownerId, shown)
+    }
+    return shown
+  }
+}

@@ -1,0 +1,152 @@
+/** PutObject and CopyObject. */
+import { formatIsoDate } from '../../domain/http-date.ts'
+import type { Bucket } from '../../domain/model.ts'
+import { bucketNameProblem, checkKey, decodePercent } from '../../domain/names.ts'
+import { isConditional } from '../../domain/precondition.ts'
+import { S3Error } from '../../domain/s3-error.ts'
+import { checksumHeader } from '../../engine/digest-check.ts'
+import * as objects from '../../engine/objects.ts'
+import { type ObjectCall, requiredBucket } from '../call.ts'
+import { checksumAlgorithm, readExpectedDigests, readMetadata, readStorageClass, refuseSharedAcl, unknownAlgorithm } from '../object-headers.ts'
+import { copySourcePrecondition, writePrecondition } from '../preconditions.ts'
+import type { S3Response } from '../response.ts'
+import { headerNotImplemented } from '../screening.ts'
+import { S3_NAMESPACE, xmlDocument } from '../xml.ts'
+
+export async function putObject(call: ObjectCall): Promise<S3Response> {
+  const { request, bucket, key, stores, services, body, nowMs } = call
+  if (request.header('content-length') === undefined && request.header('transfer-encoding') === undefined) throw new S3Error('MissingContentLength')
+  refuseSharedAcl(request)
+  const { compatibility } = services.config
+  const version = await objects.putObject(stores, {
+    bucket,
+    key,
+    when: writePrecondition(request, nowMs, compatibility),
+    body,
+    expected: readExpectedDigests(request),
+    ownerId: ownerOf(call),
+    storageClass: readStorageClass(request),
+    metadata: readMetadata(request, key, compatibility),
+  })
+  const headers = ['ETag', `"${version.etag}"`]
+  if (version.checksum !== undefined) {
+    headers.push(checksumHeader(version.checksum.algorithm), version.checksum.value, 'x-amz-checksum-type', version.checksum.type)
+  }
+  pushVersionId(headers, bucket, version.versionId)
+  return { status: 200, headers }
+}
+
+/** Who owns what is written: an unsigned writer's objects belong to the bucket's owner. */
+export function ownerOf({ identity, bucket }: ObjectCall): string {
+  return identity.kind === 'anonymous' ? bucket.ownerId : identity.owner.id
+}
+
+function pushVersionId(headers: string[], bucket: Bucket, versionId: string): void {
+  const shown = objects.shownVersionId(bucket, versionId)
+  if (shown !== undefined) headers.push('x-amz-version-id', shown)
+}
+
+export async function copyObject(call: ObjectCall): Promise<S3Response> {
+  const { request, bucket, key, stores, services, nowMs } = call
+  const { compatibility } = services.config
+  refuseSharedAcl(request)
+  const source = readCopySource(request.value('x-amz-copy-source') ?? '')
+  const sourceBucket = requiredBucket(services, source.bucketName)
+  call.allow(source.versionId === undefined ? 's3:GetObject' : 's3:GetObjectVersion', sourceBucket)
+  checkSourceOwner(request.value('x-amz-source-expected-bucket-owner'), sourceBucket)
+  const when = writePrecondition(withDestinationAliases(request), nowMs, compatibility)
+  const replaces = readDirective(request.value('x-amz-metadata-directive'), 'x-amz-metadata-directive') === 'REPLACE'
+  if (readDirective(request.value('x-amz-tagging-directive'), 'x-amz-tagging-directive') === 'REPLACE') {
+    throw headerNotImplemented('x-amz-tagging-directive', 'Object tags are not supported')
+  }
+  const storageClass = readStorageClass(request)
+  const isSame = sourceBucket.id === bucket.id && source.key === key && source.versionId === undefined
+  if (isSame && !replaces && request.value('x-amz-storage-class') === undefined && !isConditional(when)) {
+    throw new S3Error('InvalidRequest', {
+      message:
+        "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
+    })
+  }
+  refuseOtherChecksum(call, sourceBucket, source)
+  const copy = await objects.copyObject(stores, {
+    source: { bucket: sourceBucket, key: source.key, versionId: source.versionId, when: copySourcePrecondition(request, nowMs) },
+    bucket,
+    key,
+    when,
+    ownerId: ownerOf(call),
+    storageClass,
+    metadata: replaces ? readMetadata(request, key, compatibility) : undefined,
+    nowMs,
+  })
+  const headers = ['Content-Type', 'application/xml']
+  pushVersionId(headers, bucket, copy.versionId)
+  const sourceVersionId = objects.shownVersionId(sourceBucket, copy.source.versionId)
+  if (sourceVersionId !== undefined) headers.push('x-amz-copy-source-version-id', sourceVersionId)
+  const { checksum, etag } = copy.source
+  const result = {
+    LastModified: formatIsoDate(copy.modifiedMs),
+    ETag: `"${etag}"`,
+    ...(checksum === undefined ? {} : { [`Checksum${checksum.algorithm}`]: checksum.value, ChecksumType: checksum.type }),
+  }
+  return { status: 200, headers, body: xmlDocument('CopyObjectResult', result, S3_NAMESPACE) }
+}
+
+/** R2's names for the destination's conditions, which object_store clients are configured with. */
+function withDestinationAliases(request: ObjectCall['request']): ObjectCall['request'] {
+  if (request.value('cf-copy-destination-if-match') === undefined && request.value('cf-copy-destination-if-none-match') === undefined) return request
+  const aliased = Object.create(request) as ObjectCall['request']
+  aliased.value = (name) => request.value(name) ?? (name.startsWith('if-') ? request.value(`cf-copy-destination-${name}`) : undefined)
+  return aliased
+}
+
+/** A copy shares the source's bytes and so its checksum; another algorithm would mean reading them all. */
+function refuseOtherChecksum({ request, stores }: ObjectCall, bucket: Bucket, source: CopySource): void {
+  const wanted = request.value('x-amz-checksum-algorithm')
+  if (wanted === undefined) return
+  const algorithm = checksumAlgorithm(wanted)
+  if (algorithm === undefined) throw unknownAlgorithm('x-amz-checksum-algorithm', wanted)
+  const { key, versionId } = source
+  const version = versionId === undefined ? stores.metadata.findCurrent(bucket, key) : stores.metadata.findVersion(bucket, key, versionId)
+  if (version !== undefined && !version.isDeleteMarker && version.checksum?.algorithm !== algorithm) {
+    throw headerNotImplemented('x-amz-checksum-algorithm', 'A copy keeps the checksum of its source')
+  }
+}
+
+interface CopySource {
+  readonly bucketName: string
+  readonly key: string
+  readonly versionId: string | undefined
+}
+
+/** `[/]bucket/key[?versionId=id]`, percent-encoded. @throws {S3Error} InvalidArgument */
+function readCopySource(header: string): CopySource {
+  const invalid = (message: string): S3Error =>
+    new S3Error('InvalidArgument', { message, detail: { ArgumentName: 'x-amz-copy-source', ArgumentValue: header.slice(0, 1024) } })
+  const mark = header.indexOf('?versionId=')
+  const path = (mark === -1 ? header : header.slice(0, mark)).replace(/^\//, '')
+  const versionId = mark === -1 ? undefined : header.slice(mark + '?versionId='.length)
+  if (versionId === '' || versionId?.includes('?')) throw invalid('The version id of the copy source is not valid.')
+  let decoded: string
+  try {
+    decoded = decodePercent(path, false)
+  } catch {
+    throw invalid('Copy Source must mention the source bucket and key: sourcebucket/sourcekey')
+  }
+  const slash = decoded.indexOf('/')
+  if (slash < 1 || slash === decoded.length - 1) throw invalid('Copy Source must mention the source bucket and key: sourcebucket/sourcekey')
+  const bucketName = decoded.slice(0, slash)
+  const key = decoded.slice(slash + 1)
+  if (bucketNameProblem(bucketName) !== undefined) throw invalid('The bucket of the copy source is not valid.')
+  checkKey(key)
+  return { bucketName, key, versionId: versionId === undefined ? undefined : decodePercent(versionId, false) }
+}
+
+function checkSourceOwner(expected: string | undefined, bucket: Bucket): void {
+  if (expected !== undefined && expected !== bucket.ownerId) throw new S3Error('AccessDenied')
+}
+
+function readDirective(value: string | undefined, name: string): 'COPY' | 'REPLACE' {
+  if (value === undefined || value === 'COPY') return 'COPY'
+  if (value === 'REPLACE') return 'REPLACE'
+  throw new S3Error('InvalidArgument', { message: `Unknown ${name.slice('x-amz-'.length)}.`, detail: { ArgumentName: name, ArgumentValue: value } })
+}

@@ -1,0 +1,25 @@
+/** GetBucketVersioning and PutBucketVersioning. */
+import { XML_BYTES_MAX } from '../../domain/limits.ts'
+import { S3Error } from '../../domain/s3-error.ts'
+import type { BucketCall } from '../call.ts'
+import type { S3Response } from '../response.ts'
+import { childText, malformedXml, parseXml, refuseUnknown, S3_NAMESPACE, xmlDocument } from '../xml.ts'
+
+export async function getBucketVersioning({ bucket }: BucketCall): Promise<S3Response> {
+  const status = { unversioned: undefined, enabled: 'Enabled', suspended: 'Suspended' }[bucket.versioning]
+  return { status: 200, headers: ['Content-Type', 'application/xml'], body: xmlDocument('VersioningConfiguration', { Status: status }, S3_NAMESPACE) }
+}
+
+export async function putBucketVersioning({ bucket, body, stores }: BucketCall): Promise<S3Response> {
+  const root = parseXml(await body.collect(XML_BYTES_MAX), 'VersioningConfiguration')
+  refuseUnknown(root, ['Status', 'MfaDelete'])
+  const mfaDelete = childText(root, 'MfaDelete')
+  if (mfaDelete !== undefined && mfaDelete !== 'Disabled') {
+    throw new S3Error('NotImplemented', { message: 'MFA delete is not implemented', detail: { additionalMessage: 'MfaDelete' } })
+  }
+  const status = childText(root, 'Status')
+  if (status !== 'Enabled' && status !== 'Suspended') throw malformedXml('Status is neither Enabled nor Suspended')
+  const result = await stores.metadata.setVersioning(bucket.id, status === 'Enabled' ? 'enabled' : 'suspended')
+  if (result === 'no-such-bucket') throw new S3Error('NoSuchBucket', { detail: { BucketName: bucket.name } })
+  return { status: 200, headers: [] }
+}

@@ -1,0 +1,184 @@
+/** What a client attaches to an object, read from a request and written to a response. */
+import mime from 'mime-types'
+import { isChecksumValue } from '../checksum/digests.ts'
+import { formatHttpDate } from '../domain/http-date.ts'
+import { USER_METADATA_BYTES_MAX } from '../domain/limits.ts'
+import type { Bucket, ChecksumAlgorithm, Compatibility, ObjectMetadata, ObjectVersion } from '../domain/model.ts'
+import { S3Error } from '../domain/s3-error.ts'
+import { checksumHeader, type ExpectedDigests } from '../engine/digest-check.ts'
+import { shownVersionId } from '../engine/objects.ts'
+import type { S3Request } from './request.ts'
+import { headerNotImplemented } from './screening.ts'
+
+const UNKNOWN_TYPE = 'binary/octet-stream'
+
+/** Kept and returned as they came, with the names they are returned under. */
+const SYSTEM_HEADERS: Readonly<Record<string, string>> = {
+  'cache-control': 'Cache-Control',
+  'content-disposition': 'Content-Disposition',
+  'content-encoding': 'Content-Encoding',
+  'content-language': 'Content-Language',
+  'content-type': 'Content-Type',
+  expires: 'Expires',
+  'x-amz-website-redirect-location': 'x-amz-website-redirect-location',
+}
+
+const STORAGE_CLASSES = new Set([
+  'DEEP_ARCHIVE',
+  'EXPRESS_ONEZONE',
+  'FSX_ONTAP',
+  'FSX_OPENZFS',
+  'GLACIER',
+  'GLACIER_IR',
+  'INTELLIGENT_TIERING',
+  'ONEZONE_IA',
+  'OUTPOSTS',
+  'REDUCED_REDUNDANCY',
+  'SNOW',
+  'STANDARD',
+  'STANDARD_IA',
+])
+
+/** Canned ACLs that grant nobody but the owner anything, so that accepting them promises nothing. */
+const PRIVATE_ACLS = new Set(['private', 'bucket-owner-read', 'bucket-owner-full-control'])
+
+/** @throws {S3Error} MetadataTooLarge, InvalidArgument */
+export function readMetadata(request: S3Request, key: string, compatibility: Compatibility): ObjectMetadata {
+  const headers: Record<string, string> = {}
+  for (const name in SYSTEM_HEADERS) {
+    const value = request.value(name)
+    if (value === undefined || value === '') continue
+    headers[name] = headerValue(name, value)
+  }
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined) {
+    // the framing of the upload is not a property of the object
+    const kept = encoding
+      .split(',')
+      .map((coding) => coding.trim())
+      .filter((coding) => coding !== '' && coding.toLowerCase() !== 'aws-chunked')
+    if (kept.length === 0) delete headers['content-encoding']
+    else headers['content-encoding'] = kept.join(', ')
+  }
+  headers['content-type'] ??= (compatibility === 'aws' ? false : mime.lookup(key)) || UNKNOWN_TYPE
+  return { headers, user: readUserMetadata(request) }
+}
+
+const USER_PREFIX = 'x-amz-meta-'
+
+function readUserMetadata(request: S3Request): Record<string, string> {
+  const user: Record<string, string> = Object.create(null) as Record<string, string>
+  let sizeBytes = 0
+  for (const name of request.valueNames()) {
+    if (!name.startsWith(USER_PREFIX)) continue
+    const value = headerValue(name, request.value(name) ?? '')
+    const shortName = name.slice(USER_PREFIX.length)
+    sizeBytes += shortName.length + value.length
+    if (sizeBytes > USER_METADATA_BYTES_MAX) {
+      throw new S3Error('MetadataTooLarge', { detail: { Size: sizeBytes, MaxSizeAllowed: USER_METADATA_BYTES_MAX } })
+    }
+    user[shortName] = value
+  }
+  return user
+}
+
+/** Text that may stand in a response header: everything that comes from a client passes here. */
+export function headerValue(name: string, value: string): string {
+  if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) {
+    throw new S3Error('InvalidArgument', { message: 'The value cannot stand in a header.', detail: { ArgumentName: name } })
+  }
+  return value
+}
+
+/** @throws {S3Error} InvalidStorageClass */
+export function readStorageClass(request: S3Request): string {
+  const value = request.value('x-amz-storage-class') ?? 'STANDARD'
+  if (!STORAGE_CLASSES.has(value)) throw new S3Error('InvalidStorageClass', { detail: { StorageClassRequested: value } })
+  return value
+}
+
+/** @throws {S3Error} NotImplemented for an ACL that would grant somebody else something */
+export function refuseSharedAcl(request: S3Request): void {
+  const acl = request.value('x-amz-acl')
+  if (acl !== undefined && !PRIVATE_ACLS.has(acl)) throw headerNotImplemented('x-amz-acl', `The canned ACL ${acl} is not supported`)
+}
+
+const ALGORITHMS: readonly ChecksumAlgorithm[] = ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256']
+
+export function checksumAlgorithm(name: string): ChecksumAlgorithm | undefined {
+  return ALGORITHMS.find((algorithm) => algorithm === name.toUpperCase())
+}
+
+/** What the client announces of its body: Content-MD5 and one checksum, in a header or in a trailer. @throws {S3Error} InvalidDigest, InvalidRequest */
+export function readExpectedDigests(request: S3Request): ExpectedDigests {
+  return { md5Hex: readContentMd5(request), checksum: readChecksum(request) }
+}
+
+function readContentMd5(request: S3Request): string | undefined {
+  const value = request.header('content-md5')
+  if (value === undefined) return undefined
+  const bytes = Buffer.from(value, 'base64')
+  if (bytes.length !== 16 || bytes.toString('base64') !== value.trim()) {
+    throw new S3Error('InvalidDigest', { message: 'The Content-MD5 you specified was invalid.' })
+  }
+  return bytes.toString('hex')
+}
+
+function readChecksum(request: S3Request): ExpectedDigests['checksum'] {
+  const named = request.value('x-amz-sdk-checksum-algorithm')
+  const algorithm = named === undefined ? undefined : checksumAlgorithm(named)
+  if (named !== undefined && algorithm === undefined) throw unknownAlgorithm('x-amz-sdk-checksum-algorithm', named)
+  const inHeaders = ALGORITHMS.filter((each) => request.value(checksumHeader(each)) !== undefined)
+  const trailers = (request.value('x-amz-trailer') ?? '').toLowerCase().split(',')
+  const inTrailers = ALGORITHMS.filter((each) => trailers.some((name) => name.trim() === checksumHeader(each)))
+  const found = [...inHeaders, ...inTrailers]
+  if (found.length > 1) {
+    throw new S3Error('InvalidRequest', { message: 'Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.' })
+  }
+  const only = found[0]
+  if (only === undefined) {
+    if (algorithm === undefined) return undefined
+    throw new S3Error('InvalidRequest', {
+      message: 'x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.',
+    })
+  }
+  if (algorithm !== undefined && algorithm !== only) {
+    throw new S3Error('InvalidRequest', { message: 'Value for x-amz-sdk-checksum-algorithm header is invalid.' })
+  }
+  const value = request.value(checksumHeader(only))
+  if (value !== undefined && !isChecksumValue(only, value)) {
+    throw new S3Error('InvalidRequest', { message: `Value for ${checksumHeader(only)} header is invalid.` })
+  }
+  return { algorithm: only, value }
+}
+
+export function unknownAlgorithm(header: string, value: string): S3Error {
+  const isKnownToAws = /^(?:SHA512|MD5|XXHASH64|XXHASH3|XXHASH128)$/i.test(value)
+  if (isKnownToAws) return headerNotImplemented(header, `The checksum algorithm ${value} is not supported`)
+  return new S3Error('InvalidRequest', { message: `Checksum algorithm provided is unsupported. Please try again with any of the valid types: [${ALGORITHMS.join(', ')}]` })
+}
+
+/** Headers that identify a version: in every answer about it, 304 included. */
+export function validatorHeaders(bucket: Bucket, version: ObjectVersion): string[] {
+  const headers = ['ETag', `"${version.etag}"`, 'Last-Modified', formatHttpDate(version.modifiedMs)]
+  const versionId = shownVersionId(bucket, version.versionId)
+  if (versionId !== undefined) headers.push('x-amz-version-id', versionId)
+  return headers
+}
+
+const KEPT_ON_304 = new Set(['cache-control', 'expires'])
+
+/** @param overrides `response-*` of the request, by header name in lower case. @param only304 just what a 304 carries */
+export function metadataHeaders(version: ObjectVersion, overrides: Readonly<Record<string, string>>, only304: boolean): string[] {
+  const headers: string[] = []
+  for (const name in SYSTEM_HEADERS) {
+    if (only304 && !KEPT_ON_304.has(name)) continue
+    const value = overrides[name] ?? version.metadata.headers[name]
+    if (value !== undefined) headers.push(SYSTEM_HEADERS[name] as string, value)
+  }
+  if (only304) return headers
+  const { user } = version.metadata
+  for (const name in user) headers.push(USER_PREFIX + name, user[name] as string)
+  if (version.storageClass !== 'STANDARD') headers.push('x-amz-storage-class', version.storageClass)
+  return headers
+}

@@ -1,0 +1,381 @@
+/**
+ * The closed table of S3's operations, by their AWS names: 111 of the current model, and PostObject. The row is the whole truth about an operation.
+ * More specific rows win, whatever their order. A row without a handler is a refusal with a name: 501 NotImplemented.
+ */
+import type { BucketCall, BucketNameCall, ObjectCall, ServiceCall } from './call.ts'
+import * as bucket from './handlers/bucket.ts'
+import * as deleting from './handlers/delete-object.ts'
+import * as getting from './handlers/get-object.ts'
+import * as listing from './handlers/list-objects.ts'
+import * as putting from './handlers/put-object.ts'
+import * as versioning from './handlers/versioning.ts'
+import type { S3Request } from './request.ts'
+import type { S3Response } from './response.ts'
+
+export type Handler<Call> = (call: Call) => Promise<S3Response>
+
+interface Row {
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE' | 'OPTIONS'
+  /** IAM action that the caller needs first. With a version id in the request `actionVersion` instead. */
+  readonly action: string
+  readonly actionVersion?: string
+  /** Query parameters that must be there; `name=value` wants that value. */
+  readonly query?: readonly string[]
+  /** Query parameters that may be there. */
+  readonly optional?: readonly string[]
+  /** A header that must be there. */
+  readonly header?: string
+  /** `x-amz-*` headers that this operation knows, besides those that every one does; a trailing `*` stands for any rest. */
+  readonly headers?: readonly string[]
+  /** Whether the operation judges If-* headers. */
+  readonly conditional?: true
+}
+
+export type Operation =
+  | (Row & { readonly resource: 'service'; readonly handle?: Handler<ServiceCall> })
+  | (Row & { readonly resource: 'bucket'; readonly handle?: Handler<BucketCall> })
+  | (Row & { readonly resource: 'bucket-name'; readonly handle?: Handler<BucketNameCall> })
+  | (Row & { readonly resource: 'object'; readonly handle?: Handler<ObjectCall> })
+
+const RESPONSE_OVERRIDES = [
+  'response-cache-control',
+  'response-content-disposition',
+  'response-content-encoding',
+  'response-content-language',
+  'response-content-type',
+  'response-expires',
+] as const
+const LISTING = ['prefix', 'delimiter', 'encoding-type', 'max-keys'] as const
+const OBJECT_WRITE_HEADERS = ['x-amz-acl', 'x-amz-meta-*', 'x-amz-storage-class', 'x-amz-website-redirect-location'] as const
+const COPY_SOURCE_HEADERS = ['x-amz-copy-source', 'x-amz-copy-source-if-*'] as const
+
+/** Rows for one document of a bucket or object: Get, Put and Delete of one subresource. */
+const get = (query: string, action: string) => ({ method: 'GET', query: [query], action }) as const
+const put = (query: string, action: string) => ({ method: 'PUT', query: [query], action }) as const
+const del = (query: string, action: string) => ({ method: 'DELETE', query: [query], action }) as const
+
+export const OPERATIONS = {
+  // service
+  ListBuckets: {
+    method: 'GET',
+    resource: 'service',
+    action: 's3:ListAllMyBuckets',
+    optional: ['max-buckets', 'continuation-token', 'prefix', 'bucket-region'],
+    handle: bucket.listBuckets,
+  },
+  ListDirectoryBuckets: { method: 'GET', resource: 'service', query: ['directory-buckets'], action: 's3express:ListAllMyDirectoryBuckets' },
+  WriteGetObjectResponse: { method: 'POST', resource: 'service', header: 'x-amz-request-route', action: 's3-object-lambda:WriteGetObjectResponse' },
+
+  // buckets
+  CreateBucket: {
+    method: 'PUT',
+    resource: 'bucket-name',
+    action: 's3:CreateBucket',
+    headers: ['x-amz-acl', 'x-amz-object-ownership', 'x-amz-bucket-object-lock-enabled'],
+    handle: bucket.createBucket,
+  },
+  HeadBucket: { method: 'HEAD', resource: 'bucket', action: 's3:ListBucket', handle: bucket.headBucket },
+  DeleteBucket: { method: 'DELETE', resource: 'bucket', action: 's3:DeleteBucket', handle: bucket.deleteBucket },
+  GetBucketLocation: { ...get('location', 's3:GetBucketLocation'), resource: 'bucket', handle: bucket.getBucketLocation },
+  GetBucketVersioning: { ...get('versioning', 's3:GetBucketVersioning'), resource: 'bucket', handle: versioning.getBucketVersioning },
+  PutBucketVersioning: { ...put('versioning', 's3:PutBucketVersioning'), resource: 'bucket', handle: versioning.putBucketVersioning },
+
+  // listing
+  ListObjects: {
+    method: 'GET',
+    resource: 'bucket',
+    action: 's3:ListBucket',
+    optional: [...LISTING, 'marker'],
+    headers: ['x-amz-optional-object-attributes'],
+    handle: listing.listObjects,
+  },
+  ListObjectsV2: {
+    method: 'GET',
+    resource: 'bucket',
+    query: ['list-type=2'],
+    action: 's3:ListBucket',
+    optional: [...LISTING, 'continuation-token', 'fetch-owner', 'start-after'],
+    headers: ['x-amz-optional-object-attributes'],
+    handle: listing.listObjectsV2,
+  },
+  ListObjectVersions: {
+    method: 'GET',
+    resource: 'bucket',
+    query: ['versions'],
+    action: 's3:ListBucketVersions',
+    optional: [...LISTING, 'key-marker', 'version-id-marker'],
+    headers: ['x-amz-optional-object-attributes'],
+    handle: listing.listObjectVersions,
+  },
+
+  // objects
+  PutObject: {
+    method: 'PUT',
+    resource: 'object',
+    action: 's3:PutObject',
+    headers: OBJECT_WRITE_HEADERS,
+    conditional: true,
+    handle: putting.putObject,
+  },
+  CopyObject: {
+    method: 'PUT',
+    resource: 'object',
+    header: 'x-amz-copy-source',
+    action: 's3:PutObject',
+    headers: [...OBJECT_WRITE_HEADERS, ...COPY_SOURCE_HEADERS, 'x-amz-metadata-directive', 'x-amz-tagging-directive', 'x-amz-checksum-algorithm'],
+    conditional: true,
+    handle: putting.copyObject,
+  },
+  GetObject: {
+    method: 'GET',
+    resource: 'object',
+    action: 's3:GetObject',
+    actionVersion: 's3:GetObjectVersion',
+    optional: ['versionId', 'partNumber', ...RESPONSE_OVERRIDES],
+    conditional: true,
+    handle: getting.getObject,
+  },
+  HeadObject: {
+    method: 'HEAD',
+    resource: 'object',
+    action: 's3:GetObject',
+    actionVersion: 's3:GetObjectVersion',
+    optional: ['versionId', 'partNumber', ...RESPONSE_OVERRIDES],
+    conditional: true,
+    handle: getting.headObject,
+  },
+  GetObjectAttributes: {
+    ...get('attributes', 's3:GetObjectAttributes'),
+    resource: 'object',
+    optional: ['versionId'],
+    headers: ['x-amz-object-attributes', 'x-amz-max-parts', 'x-amz-part-number-marker'],
+    conditional: true,
+    handle: getting.getObjectAttributes,
+  },
+  DeleteObject: {
+    method: 'DELETE',
+    resource: 'object',
+    action: 's3:DeleteObject',
+    actionVersion: 's3:DeleteObjectVersion',
+    optional: ['versionId'],
+    headers: ['x-amz-bypass-governance-retention', 'x-amz-if-match-last-modified-time', 'x-amz-if-match-size'],
+    conditional: true,
+    handle: deleting.deleteObject,
+  },
+  DeleteObjects: {
+    method: 'POST',
+    resource: 'bucket',
+    query: ['delete'],
+    action: 's3:DeleteObject',
+    headers: ['x-amz-bypass-governance-retention'],
+    handle: deleting.deleteObjects,
+  },
+  PostObject: { method: 'POST', resource: 'bucket', action: 's3:PutObject' },
+  RenameObject: { ...put('renameObject', 's3:PutObject'), resource: 'object', headers: ['x-amz-rename-source*', 'x-amz-client-token'], conditional: true },
+  RestoreObject: { method: 'POST', resource: 'object', query: ['restore'], optional: ['versionId'], action: 's3:RestoreObject' },
+  SelectObjectContent: { method: 'POST', resource: 'object', query: ['select'], optional: ['select-type'], action: 's3:GetObject' },
+  GetObjectTorrent: { ...get('torrent', 's3:GetObject'), resource: 'object' },
+  UpdateObjectEncryption: { ...put('encryption', 's3:UpdateObjectEncryption'), resource: 'object', optional: ['versionId'] },
+
+  // multipart
+  CreateMultipartUpload: { method: 'POST', resource: 'object', query: ['uploads'], action: 's3:PutObject', headers: OBJECT_WRITE_HEADERS },
+  UploadPart: { method: 'PUT', resource: 'object', query: ['partNumber', 'uploadId'], action: 's3:PutObject' },
+  UploadPartCopy: {
+    method: 'PUT',
+    resource: 'object',
+    query: ['partNumber', 'uploadId'],
+    header: 'x-amz-copy-source',
+    action: 's3:PutObject',
+    headers: [...COPY_SOURCE_HEADERS, 'x-amz-copy-source-range'],
+  },
+  CompleteMultipartUpload: {
+    method: 'POST',
+    resource: 'object',
+    query: ['uploadId'],
+    action: 's3:PutObject',
+    headers: ['x-amz-mp-object-size', 'x-amz-checksum-type'],
+    conditional: true,
+  },
+  AbortMultipartUpload: {
+    ...del('uploadId', 's3:AbortMultipartUpload'),
+    resource: 'object',
+    headers: ['x-amz-if-match-initiated-time'],
+  },
+  ListParts: { ...get('uploadId', 's3:ListMultipartUploadParts'), resource: 'object', optional: ['max-parts', 'part-number-marker', 'encoding-type'] },
+  ListMultipartUploads: {
+    ...get('uploads', 's3:ListBucketMultipartUploads'),
+    resource: 'bucket',
+    optional: ['prefix', 'delimiter', 'encoding-type', 'max-uploads', 'key-marker', 'upload-id-marker'],
+  },
+
+  // documents of an object
+  GetObjectTagging: { ...get('tagging', 's3:GetObjectTagging'), resource: 'object', optional: ['versionId'] },
+  PutObjectTagging: { ...put('tagging', 's3:PutObjectTagging'), resource: 'object', optional: ['versionId'] },
+  DeleteObjectTagging: { ...del('tagging', 's3:DeleteObjectTagging'), resource: 'object', optional: ['versionId'] },
+  GetObjectAcl: { ...get('acl', 's3:GetObjectAcl'), resource: 'object', optional: ['versionId'] },
+  PutObjectAcl: { ...put('acl', 's3:PutObjectAcl'), resource: 'object', optional: ['versionId'] },
+  GetObjectRetention: { ...get('retention', 's3:GetObjectRetention'), resource: 'object', optional: ['versionId'] },
+  PutObjectRetention: { ...put('retention', 's3:PutObjectRetention'), resource: 'object', optional: ['versionId'] },
+  GetObjectLegalHold: { ...get('legal-hold', 's3:GetObjectLegalHold'), resource: 'object', optional: ['versionId'] },
+  PutObjectLegalHold: { ...put('legal-hold', 's3:PutObjectLegalHold'), resource: 'object', optional: ['versionId'] },
+
+  // documents of a bucket
+  GetObjectLockConfiguration: { ...get('object-lock', 's3:GetBucketObjectLockConfiguration'), resource: 'bucket' },
+  PutObjectLockConfiguration: { ...put('object-lock', 's3:PutBucketObjectLockConfiguration'), resource: 'bucket' },
+  GetBucketPolicy: { ...get('policy', 's3:GetBucketPolicy'), resource: 'bucket' },
+  PutBucketPolicy: { ...put('policy', 's3:PutBucketPolicy'), resource: 'bucket' },
+  DeleteBucketPolicy: { ...del('policy', 's3:DeleteBucketPolicy'), resource: 'bucket' },
+  GetBucketPolicyStatus: { ...get('policyStatus', 's3:GetBucketPolicyStatus'), resource: 'bucket' },
+  GetBucketAcl: { ...get('acl', 's3:GetBucketAcl'), resource: 'bucket' },
+  PutBucketAcl: { ...put('acl', 's3:PutBucketAcl'), resource: 'bucket' },
+  GetBucketOwnershipControls: { ...get('ownershipControls', 's3:GetBucketOwnershipControls'), resource: 'bucket' },
+  PutBucketOwnershipControls: { ...put('ownershipControls', 's3:PutBucketOwnershipControls'), resource: 'bucket' },
+  DeleteBucketOwnershipControls: { ...del('ownershipControls', 's3:PutBucketOwnershipControls'), resource: 'bucket' },
+  GetPublicAccessBlock: { ...get('publicAccessBlock', 's3:GetBucketPublicAccessBlock'), resource: 'bucket' },
+  PutPublicAccessBlock: { ...put('publicAccessBlock', 's3:PutBucketPublicAccessBlock'), resource: 'bucket' },
+  DeletePublicAccessBlock: { ...del('publicAccessBlock', 's3:PutBucketPublicAccessBlock'), resource: 'bucket' },
+  GetBucketAbac: { ...get('abac', 's3:GetBucketAbac'), resource: 'bucket' },
+  PutBucketAbac: { ...put('abac', 's3:PutBucketAbac'), resource: 'bucket' },
+  GetBucketCors: { ...get('cors', 's3:GetBucketCORS'), resource: 'bucket' },
+  PutBucketCors: { ...put('cors', 's3:PutBucketCORS'), resource: 'bucket' },
+  DeleteBucketCors: { ...del('cors', 's3:PutBucketCORS'), resource: 'bucket' },
+  GetBucketLifecycleConfiguration: { ...get('lifecycle', 's3:GetLifecycleConfiguration'), resource: 'bucket' },
+  PutBucketLifecycleConfiguration: { ...put('lifecycle', 's3:PutLifecycleConfiguration'), resource: 'bucket' },
+  DeleteBucketLifecycle: { ...del('lifecycle', 's3:PutLifecycleConfiguration'), resource: 'bucket' },
+  GetBucketEncryption: { ...get('encryption', 's3:GetEncryptionConfiguration'), resource: 'bucket' },
+  PutBucketEncryption: { ...put('encryption', 's3:PutEncryptionConfiguration'), resource: 'bucket' },
+  DeleteBucketEncryption: { ...del('encryption', 's3:PutEncryptionConfiguration'), resource: 'bucket' },
+  GetBucketTagging: { ...get('tagging', 's3:GetBucketTagging'), resource: 'bucket' },
+  PutBucketTagging: { ...put('tagging', 's3:PutBucketTagging'), resource: 'bucket' },
+  DeleteBucketTagging: { ...del('tagging', 's3:PutBucketTagging'), resource: 'bucket' },
+  GetBucketWebsite: { ...get('website', 's3:GetBucketWebsite'), resource: 'bucket' },
+  PutBucketWebsite: { ...put('website', 's3:PutBucketWebsite'), resource: 'bucket' },
+  DeleteBucketWebsite: { ...del('website', 's3:DeleteBucketWebsite'), resource: 'bucket' },
+  GetBucketNotificationConfiguration: { ...get('notification', 's3:GetBucketNotification'), resource: 'bucket' },
+  PutBucketNotificationConfiguration: { ...put('notification', 's3:PutBucketNotification'), resource: 'bucket' },
+  GetBucketReplication: { ...get('replication', 's3:GetReplicationConfiguration'), resource: 'bucket' },
+  PutBucketReplication: { ...put('replication', 's3:PutReplicationConfiguration'), resource: 'bucket' },
+  DeleteBucketReplication: { ...del('replication', 's3:PutReplicationConfiguration'), resource: 'bucket' },
+  GetBucketLogging: { ...get('logging', 's3:GetBucketLogging'), resource: 'bucket' },
+  PutBucketLogging: { ...put('logging', 's3:PutBucketLogging'), resource: 'bucket' },
+  GetBucketRequestPayment: { ...get('requestPayment', 's3:GetBucketRequestPayment'), resource: 'bucket' },
+  PutBucketRequestPayment: { ...put('requestPayment', 's3:PutBucketRequestPayment'), resource: 'bucket' },
+  GetBucketAccelerateConfiguration: { ...get('accelerate', 's3:GetAccelerateConfiguration'), resource: 'bucket' },
+  PutBucketAccelerateConfiguration: { ...put('accelerate', 's3:PutAccelerateConfiguration'), resource: 'bucket' },
+  GetBucketAnalyticsConfiguration: { method: 'GET', query: ['analytics', 'id'], action: 's3:GetAnalyticsConfiguration', resource: 'bucket' },
+  PutBucketAnalyticsConfiguration: { method: 'PUT', query: ['analytics', 'id'], action: 's3:PutAnalyticsConfiguration', resource: 'bucket' },
+  DeleteBucketAnalyticsConfiguration: { method: 'DELETE', query: ['analytics', 'id'], action: 's3:PutAnalyticsConfiguration', resource: 'bucket' },
+  ListBucketAnalyticsConfigurations: { ...get('analytics', 's3:GetAnalyticsConfiguration'), optional: ['continuation-token'], resource: 'bucket' },
+  GetBucketIntelligentTieringConfiguration: {
+    method: 'GET',
+    query: ['intelligent-tiering', 'id'],
+    action: 's3:GetIntelligentTieringConfiguration',
+    resource: 'bucket',
+  },
+  PutBucketIntelligentTieringConfiguration: {
+    method: 'PUT',
+    query: ['intelligent-tiering', 'id'],
+    action: 's3:PutIntelligentTieringConfiguration',
+    resource: 'bucket',
+  },
+  DeleteBucketIntelligentTieringConfiguration: {
+    method: 'DELETE',
+    query: ['intelligent-tiering', 'id'],
+    action: 's3:PutIntelligentTieringConfiguration',
+    resource: 'bucket',
+  },
+  ListBucketIntelligentTieringConfigurations: {
+    ...get('intelligent-tiering', 's3:GetIntelligentTieringConfiguration'),
+    optional: ['continuation-token'],
+    resource: 'bucket',
+  },
+  GetBucketInventoryConfiguration: { method: 'GET', query: ['inventory', 'id'], action: 's3:GetInventoryConfiguration', resource: 'bucket' },
+  PutBucketInventoryConfiguration: { method: 'PUT', query: ['inventory', 'id'], action: 's3:PutInventoryConfiguration', resource: 'bucket' },
+  DeleteBucketInventoryConfiguration: { method: 'DELETE', query: ['inventory', 'id'], action: 's3:PutInventoryConfiguration', resource: 'bucket' },
+  ListBucketInventoryConfigurations: { ...get('inventory', 's3:GetInventoryConfiguration'), optional: ['continuation-token'], resource: 'bucket' },
+  GetBucketMetricsConfiguration: { method: 'GET', query: ['metrics', 'id'], action: 's3:GetMetricsConfiguration', resource: 'bucket' },
+  PutBucketMetricsConfiguration: { method: 'PUT', query: ['metrics', 'id'], action: 's3:PutMetricsConfiguration', resource: 'bucket' },
+  DeleteBucketMetricsConfiguration: { method: 'DELETE', query: ['metrics', 'id'], action: 's3:PutMetricsConfiguration', resource: 'bucket' },
+  ListBucketMetricsConfigurations: { ...get('metrics', 's3:GetMetricsConfiguration'), optional: ['continuation-token'], resource: 'bucket' },
+
+  // metadata tables and directory buckets
+  CreateBucketMetadataConfiguration: {
+    method: 'POST',
+    query: ['metadataConfiguration'],
+    action: 's3:CreateBucketMetadataTableConfiguration',
+    resource: 'bucket',
+  },
+  GetBucketMetadataConfiguration: { ...get('metadataConfiguration', 's3:GetBucketMetadataTableConfiguration'), resource: 'bucket' },
+  DeleteBucketMetadataConfiguration: { ...del('metadataConfiguration', 's3:DeleteBucketMetadataTableConfiguration'), resource: 'bucket' },
+  CreateBucketMetadataTableConfiguration: {
+    method: 'POST',
+    query: ['metadataTable'],
+    action: 's3:CreateBucketMetadataTableConfiguration',
+    resource: 'bucket',
+  },
+  GetBucketMetadataTableConfiguration: { ...get('metadataTable', 's3:GetBucketMetadataTableConfiguration'), resource: 'bucket' },
+  DeleteBucketMetadataTableConfiguration: { ...del('metadataTable', 's3:DeleteBucketMetadataTableConfiguration'), resource: 'bucket' },
+  UpdateBucketMetadataInventoryTableConfiguration: {
+    ...put('metadataInventoryTable', 's3:UpdateBucketMetadataInventoryTableConfiguration'),
+    resource: 'bucket',
+  },
+  UpdateBucketMetadataJournalTableConfiguration: {
+    ...put('metadataJournalTable', 's3:UpdateBucketMetadataJournalTableConfiguration'),
+    resource: 'bucket',
+  },
+  CreateSession: { ...get('session', 's3express:CreateSession'), resource: 'bucket' },
+} as const satisfies Record<string, Operation>
+
+export type OperationName = keyof typeof OPERATIONS
+
+export interface NamedOperation {
+  readonly name: OperationName
+  readonly operation: Operation
+}
+
+/** Parameters that any request may carry: SDKs add `x-id` with the operation's name. */
+const IGNORED_PARAMETERS = new Set(['x-id'])
+
+/** Rows by method and shape, the most demanding first. */
+const ROWS = new Map<string, readonly NamedOperation[]>()
+for (const [name, operation] of Object.entries(OPERATIONS) as [OperationName, Operation][]) {
+  const shape = `${operation.method} ${operation.resource === 'bucket-name' ? 'bucket' : operation.resource}`
+  const demands = ({ operation: row }: NamedOperation): number => (row.query?.length ?? 0) * 2 + (row.header === undefined ? 0 : 1)
+  ROWS.set(
+    shape,
+    [...(ROWS.get(shape) ?? []), { name, operation }].sort((a, b) => demands(b) - demands(a)),
+  )
+}
+
+export type FoundOperation =
+  | { readonly kind: 'found'; readonly found: NamedOperation }
+  /** No row claims this method on this shape. */
+  | { readonly kind: 'no-row' }
+  /** The best row does not know a query parameter of the request. */
+  | { readonly kind: 'unknown-parameter'; readonly found: NamedOperation; readonly parameter: string }
+
+/** The row of a request. */
+export function findOperation(request: S3Request): FoundOperation {
+  const shape = request.key !== undefined ? 'object' : request.bucketName !== undefined ? 'bucket' : 'service'
+  const rows = ROWS.get(`${request.method} ${shape}`)
+  if (rows === undefined) return { kind: 'no-row' }
+  const found = rows.find(({ operation }) => meets(request, operation))
+  if (found === undefined) return { kind: 'no-row' }
+  for (const [parameter] of request.query) {
+    const { query = [], optional = [] } = found.operation
+    const known = optional.includes(parameter) || query.some((each) => each === parameter || each.startsWith(`${parameter}=`))
+    if (!known && !IGNORED_PARAMETERS.has(parameter) && !request.isHoisted(parameter)) return { kind: 'unknown-parameter', found, parameter }
+  }
+  return { kind: 'found', found }
+}
+
+function meets(request: S3Request, { query, header }: Operation): boolean {
+  if (header !== undefined && request.value(header) === undefined) return false
+  return query === undefined || query.every((wanted) => hasParameter(request, wanted))
+}
+
+function hasParameter(request: S3Request, wanted: string): boolean {
+  const equals = wanted.indexOf('=')
+  const name = equals === -1 ? wanted : wanted.slice(0, equals)
+  return request.query.some(([each, value]) => each === name && (equals === -1 || value === wanted.slice(equals + 1)))
+}

@@ -1,0 +1,172 @@
+/** From values to the wire: the one place that writes answers. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { DRAIN_BYTES_MAX, DRAIN_MS_MAX } from '../domain/limits.ts'
+import { S3Error } from '../domain/s3-error.ts'
+import type { ObjectContent } from '../engine/object-content.ts'
+import { expectsContinue } from './request-body.ts'
+import { xmlDocument } from './xml.ts'
+
+export interface S3Response {
+  readonly status: number
+  /** Name, value, name, value: as they go out. Content-Length is added where it is missing and there is a body. */
+  readonly headers: readonly string[]
+  readonly body?: string | Buffer | ObjectContent
+}
+
+const READ_BYTES = 1024 * 1024
+/** Buffers of finished answers, for the next ones: allocating a megabyte costs more than reading it. */
+const spareBuffers: Buffer[] = []
+const SPARE_BUFFERS_MAX = 32
+
+/** @returns bytes of body sent; rejects when the answer could not be completed (the connection is destroyed then). */
+export async function sendResponse(message: IncomingMessage, response: ServerResponse, answer: S3Response, requestId: string): Promise<number> {
+  const { status, body } = answer
+  const headers = ['x-amz-request-id', requestId, 'x-amz-id-2', requestId, 'Server', 'Matchbox', ...answer.headers]
+  const hasBody = message.method !== 'HEAD' && status !== 304 && status !== 204
+  const isContent = typeof body === 'object' && !Buffer.isBuffer(body)
+  const bytes = isContent ? body.bytes : typeof body === 'string' ? Buffer.from(body) : body
+  const lengthBytes = isContent ? body.lengthBytes : (bytes?.length ?? 0)
+  if (hasBody) headers.push('Content-Length', String(lengthBytes))
+  const lingers = mustLinger(message)
+  if (lingers) headers.push('Connection', 'close')
+  try {
+    response.writeHead(status, headers)
+    if (hasBody && bytes === undefined && isContent) await pump(body, response)
+    else if (lingers) {
+      if (hasBody && bytes !== undefined) response.write(bytes)
+      else response.flushHeaders()
+      await drain(message)
+      response.end()
+    } else if (hasBody && bytes !== undefined) response.end(bytes)
+    else response.end()
+    return hasBody ? lengthBytes : 0
+  } catch (error) {
+    // never a clean end of something incomplete
+    response.destroy()
+    throw error
+  } finally {
+    if (isContent) await body.close()
+  }
+}
+
+/**
+ * Whether the body of a refused request must be cut off: more of it is to come than is worth reading. A short rest is read and
+ * thrown away by node:http, and the connection lives on.
+ */
+function mustLinger(message: IncomingMessage): boolean {
+  if (message.complete || message.readableEnded) return false
+  if (expectsContinue(message)) return true
+  const { 'content-length': length, 'transfer-encoding': coding } = message.headers
+  if (coding !== undefined) return true
+  return length !== undefined && Number(length) > DRAIN_BYTES_MAX
+}
+
+/**
+ * Read and throw away what the client is still sending, within bounds: a connection that is closed with unread bytes is reset,
+ * and the client would see the reset and not the answer.
+ */
+function drain(message: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    let bytes = 0
+    const done = (): void => {
+      clearTimeout(timer)
+      message.off('data', onData)
+      message.off('end', done)
+      message.off('close', done)
+      resolve()
+    }
+    const onData = (piece: Buffer): void => {
+      bytes += piece.length
+      if (bytes > DRAIN_BYTES_MAX) done()
+    }
+    const timer = setTimeout(done, expectsContinue(message) ? DRAIN_AFTER_EXPECT_MS : DRAIN_MS_MAX)
+    message.on('data', onData)
+    message.on('end', done)
+    message.on('close', done)
+    message.resume()
+  })
+}
+
+/** Who asked first mostly sends nothing after a refusal. */
+const DRAIN_AFTER_EXPECT_MS = 100
+
+/** Two buffers in turn: one is read from disk while the other one goes to the client. A slow client costs these two and no more. */
+async function pump(content: ObjectContent, response: ServerResponse): Promise<void> {
+  const buffers = [takeBuffer(content.lengthBytes), takeBuffer(content.lengthBytes)] as const
+  let sent = 0
+  let flushed: Promise<void> | undefined
+  try {
+    for (let turn = 0; sent < content.lengthBytes; turn ^= 1) {
+      const buffer = buffers[turn] as Buffer
+      const count = await content.read(buffer)
+      if (count === 0) throw new Error(`the stored bytes end ${content.lengthBytes - sent} bytes too early`)
+      await flushed
+      sent += count
+      flushed = writeFlushed(response, buffer.subarray(0, count))
+      flushed.catch(() => {}) // it is awaited in the next turn
+    }
+    await flushed
+    response.end()
+    for (const buffer of buffers) giveBuffer(buffer)
+  } catch (error) {
+    // a buffer that may still be on its way out is not used again
+    await flushed?.catch(() => {})
+    throw error
+  }
+}
+
+function takeBuffer(lengthBytes: number): Buffer {
+  return lengthBytes < READ_BYTES ? Buffer.allocUnsafe(lengthBytes) : (spareBuffers.pop() ?? Buffer.allocUnsafeSlow(READ_BYTES))
+}
+
+function giveBuffer(buffer: Buffer): void {
+  if (buffer.length === READ_BYTES && spareBuffers.length < SPARE_BUFFERS_MAX) spareBuffers.push(buffer)
+}
+
+/** Resolves when the kernel has the bytes. */
+function writeFlushed(response: ServerResponse, bytes: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onClose = (): void => reject(new Error('the client went away'))
+    if (response.destroyed) {
+      onClose()
+      return
+    }
+    response.once('close', onClose)
+    response.write(bytes, (error) => {
+      response.off('close', onClose)
+      if (error) reject(error)
+      else resolve()
+    })
+  })
+}
+
+/** @param resource path of the request as it was sent, for the reader of the error. */
+export function errorResponse(error: S3Error, accept: string | undefined, requestId: string, resource: string): S3Response {
+  const headers = Object.entries(error.headers).flat()
+  const wantsJson = accept !== undefined && /\bapplication\/(?:problem\+)?json\b/i.test(accept)
+  if (wantsJson) {
+    const type = /\bapplication\/problem\+json\b/i.test(accept) ? 'application/problem+json' : 'application/json'
+    return { status: error.status, headers: [...headers, 'Content-Type', type], body: `${JSON.stringify(problemOf(error, requestId, resource))}\n` }
+  }
+  const body = xmlDocument('Error', { Code: error.code, Message: error.message, ...error.detail, Resource: resource, RequestId: requestId, HostId: requestId })
+  return { status: error.status, headers: [...headers, 'Content-Type', 'application/xml'], body: `${body}\n` }
+}
+
+/** RFC 9457 problem details: the same code and facts, named as JSON names things. */
+function problemOf(error: S3Error, requestId: string, resource: string): Record<string, unknown> {
+  const facts = Object.entries(error.detail).map(([name, value]) => [camelCase(name), value])
+  return {
+    type: 'about:blank',
+    title: error.code,
+    status: error.status,
+    detail: error.message,
+    instance: resource,
+    code: error.code,
+    requestId,
+    ...Object.fromEntries(facts),
+  }
+}
+
+function camelCase(name: string): string {
+  return name.charAt(0).toLowerCase() + name.slice(1)
+}

@@ -1,0 +1,22 @@
+import type { Compatibility, Credential } from '../domain/model.ts'
+import type { Stores } from '../engine/stores.ts'
+import type { Log, Metrics } from '../telemetry.ts'
+
+/** The settings that the http floor needs. */
+export interface ServerSettings {
+  readonly region: string
+  readonly strictRegion: boolean
+  readonly domains: readonly string[]
+  readonly publicHosts: readonly string[]
+  readonly anonymous: 'off' | 'read' | 'write'
+  readonly compatibility: Compatibility
+}
+
+export interface Services {
+  readonly config: ServerSettings
+  readonly stores: Stores
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly rootCredential: Credential
+  isReady(): boolean
+}

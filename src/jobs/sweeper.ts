@@ -1,0 +1,74 @@
+import type { Stores } from '../engine/stores.ts'
+import type { Log } from '../telemetry.ts'
+
+export interface SweeperOptions {
+  /** How long a released blob stays, for readers that have just looked up its row. */
+  readonly graceMs: number
+  readonly log: Log
+}
+
+export interface Sweeper {
+  /** Resolves when a sweep that is under way has ended. */
+  stop(): Promise<void>
+}
+
+const PERIOD_MS_MAX = 60_000
+const RELEASED_PAGE = 500
+/** No operation stays open that long. */
+const TOMBSTONE_AGE_MS = 24 * 3600 * 1000
+
+/**
+ * Collect what nothing names any more: once, in the background, the blobs that an earlier life of the server left behind unnamed, and then at a
+ * period the blobs that commits released. A sweep may be killed at any point: files go first, rows after them, and an absent file is fine.
+ */
+export function startSweeper(stores: Stores, options: SweeperOptions): Sweeper {
+  const { graceMs, log } = options
+  let isStopping = false
+  let timer: NodeJS.Timeout | undefined
+  const run = async (): Promise<void> => {
+    try {
+      await sweepReleased(stores, graceMs, () => isStopping)
+      await stores.metadata.purgeTombstones(TOMBSTONE_AGE_MS)
+    } catch (error) {
+      // what cannot be read means: delete nothing, and try again later
+      log.error('sweep failed', { err: error })
+    }
+    if (!isStopping) timer = setTimeout(() => (running = run()), Math.min(PERIOD_MS_MAX, Math.max(1000, graceMs))).unref()
+  }
+  let running = sweepInherited(stores, () => isStopping)
+    .then((count) => {
+      if (count > 0) log.info('removed blobs that an earlier run left behind', { count })
+    })
+    .catch((error: unknown) => log.error('sweep of earlier blobs failed', { err: error }))
+    .then(run)
+  return {
+    stop: async () => {
+      isStopping = true
+      clearTimeout(timer)
+      await running
+    },
+  }
+}
+
+/** Remove released blobs whose grace is over. */
+export async function sweepReleased(stores: Stores, graceMs: number, isStopping: () => boolean = () => false): Promise<void> {
+  for (;;) {
+    const blobIds = await stores.metadata.listReleasedBlobs(graceMs, RELEASED_PAGE)
+    if (blobIds.length === 0 || isStopping()) return
+    await stores.blobs.remove(blobIds)
+    await stores.metadata.forgetReleasedBlobs(blobIds)
+  }
+}
+
+/** Remove blobs of earlier lives that no row names; resolves to their number. */
+export async function sweepInherited(stores: Stores, isStopping: () => boolean = () => false): Promise<number> {
+  let count = 0
+  for await (const page of stores.blobs.listInherited()) {
+    if (isStopping()) break
+    const known = await stores.metadata.filterKnownBlobs(page)
+    const orphans = page.filter((blobId) => !known.has(blobId))
+    await stores.blobs.remove(orphans)
+    count += orphans.length
+  }
+  return count
+}

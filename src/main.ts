@@ -1,0 +1,233 @@
+/**
+ * The server as a process: take the directory, open the stores, listen, and on SIGTERM do the same in reverse.
+ * With several workers this is what each of them does, and `workers.ts` is the process above them.
+ */
+import cluster from 'node:cluster'
+import { mkdirSync } from 'node:fs'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type Config, isLoopback } from './config.ts'
+import type { Credential } from './domain/model.ts'
+import { openStores, type Stores } from './engine/stores.ts'
+import { createServer } from './http/app.ts'
+import { startSweeper } from './jobs/sweeper.ts'
+import { loadRootCredential, ROOT_OWNER, rootCredential } from './storage/root-credential.ts'
+import { type DirectoryLock, lockDirectory } from './storage/sqlite/lock.ts'
+import { createMetrics, type Log, type Metrics, openLog } from './telemetry.ts'
+import { runWorkers, type WorkerLink, workerLink } from './workers.ts'
+
+/** How long requests in flight may take to end after SIGTERM. */
+const DRAIN_MS = 30_000
+/** Connections that have become idle are closed this often while the server drains. */
+const DRAIN_CHECK_MS = 50
+/** Time for the answers to requests that were under way when the store failed. */
+const LAST_ANSWERS_MS = 500
+/** A terminal and npm each pass Ctrl-C on: what comes within this time is the same signal. */
+const SAME_SIGNAL_MS = 500
+
+/** The server cannot start for a reason that the operator can mend; the message says it in one line. */
+export class StartError extends Error {
+  override readonly name = 'StartError'
+}
+
+/**
+ * Serve until a signal ends it. Resolves when the server is ready; the process ends by itself then.
+ * @throws {StartError}
+ */
+export async function serve(config: Config): Promise<void> {
+  process.umask(0o077)
+  const log = openLog(config.log)
+  endOnCrash(log)
+  if (cluster.isWorker) return serveAsWorker(config, log)
+
+  const lock = takeDirectory(config.dataDir)
+  const root = findRootCredential(config, log)
+  announce(config, log)
+  const stores = await openStores({ dataDir: config.dataDir, inlineBytes: config.inlineBytes, onFatal: endWhenUnknown(log) })
+  for (const name of config.buckets) await stores.metadata.createBucket(name, ROOT_OWNER.id)
+  const sweeper = startSweeper(stores, { graceMs: config.sweepGraceMs, log })
+  const closeAll = async (): Promise<void> => {
+    await sweeper.stop()
+    await stores.close()
+    lock.release()
+  }
+
+  if (config.workers === 1) {
+    const metrics = createMetrics()
+    const running = await startServer({ config, log, stores, root, metrics, port: config.port })
+    endOnSignal(log, () => running.stop().then(closeAll))
+    reportReady(config.host, running.port)
+    return
+  }
+  const workers = await runWorkers({ count: config.workers, port: config.port, generation: stores.generation, log })
+  endOnSignal(log, () => workers.stop().then(closeAll), workers.kill)
+  reportReady(config.host, workers.port)
+}
+
+async function serveAsWorker(config: Config, log: Log): Promise<void> {
+  const link = workerLink()
+  const { port, generation } = await link.begin
+  // The process above made the credential before it started this one.
+  const root = findRootCredential(config, log)
+  const stores = await openStores({ dataDir: config.dataDir, inlineBytes: config.inlineBytes, generation, onFatal: endWhenUnknown(log) })
+  const metrics = metricsOfAll(createMetrics(), link)
+  const running = await startServer({ config, log, stores, root, metrics, port })
+  // Signals reach the process above, too, and it knows the order.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
+  void link.stop.then(() => endAfter(log, () => running.stop().then(() => stores.close())))
+}
+
+function metricsOfAll(metrics: Metrics, link: WorkerLink): Metrics {
+  link.answerSnapshots(() => metrics.snapshot())
+  return { ...metrics, text: () => link.metricsOfAll() }
+}
+
+function takeDirectory(dataDir: string): DirectoryLock {
+  let lock: DirectoryLock | undefined
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    lock = lockDirectory(dataDir)
+  } catch (error) {
+    throw new StartError(`cannot use the data directory ${dataDir}: ${(error as Error).message}`, { cause: error })
+  }
+  if (lock === undefined) throw new StartError(`another server is using the data directory ${dataDir}`)
+  return lock
+}
+
+function findRootCredential(config: Config, log: Log): Credential {
+  if (config.accessKeyId !== undefined && config.secretAccessKey !== undefined) return rootCredential(config.accessKeyId, config.secretAccessKey)
+  try {
+    const { credential, path, isNew } = loadRootCredential(config.dataDir)
+    if (isNew) log.notice(`made the root credential: it is in ${path}`)
+    return credential
+  } catch (error) {
+    throw new StartError(`cannot use the root credential: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+function announce(config: Config, log: Log): void {
+  if (config.anonymous === 'off') return
+  const may = config.anonymous === 'read' ? 'read every bucket' : 'read and write every bucket'
+  const reach = isLoopback(config.host) ? 'anybody on this machine' : `ANYBODY WHO CAN REACH ${config.host}`
+  log.notice(`MATCHBOX_ANONYMOUS=${config.anonymous}: ${reach} may ${may} without a signature`)
+}
+
+interface ServerParts {
+  readonly config: Config
+  readonly log: Log
+  readonly stores: Stores
+  readonly root: Credential
+  readonly metrics: Metrics
+  readonly port: number
+}
+
+interface RunningServer {
+  readonly port: number
+  /** Resolves when the last connection is closed. */
+  stop(): Promise<void>
+}
+
+async function startServer({ config, log, stores, root, metrics, port }: ServerParts): Promise<RunningServer> {
+  let isStopping = false
+  const server = createServer({
+    config,
+    stores,
+    log,
+    metrics,
+    rootCredential: root,
+    isReady: () => !isStopping,
+  })
+  server.maxConnections = config.connectionsMax
+  server.on('connection', (socket) => {
+    metrics.connectionOpened()
+    socket.once('close', metrics.connectionClosed)
+  })
+  await listen(server, config.host, port)
+  return {
+    port: (server.address() as AddressInfo).port,
+    stop: () => {
+      isStopping = true
+      return drain(server, log)
+    },
+  }
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const reason = error.code === 'EADDRINUSE' ? 'the address is in use' : error.message
+      reject(new StartError(`cannot listen on ${host}:${port}: ${reason}`, { cause: error }))
+    })
+    server.listen({ host, port }, resolve)
+  })
+}
+
+/** Stop accepting; what is in flight may end within DRAIN_MS, then it is cut off. */
+function drain(server: Server, log: Log): Promise<void> {
+  return new Promise((resolve) => {
+    const idle = setInterval(() => server.closeIdleConnections(), DRAIN_CHECK_MS)
+    const deadline = setTimeout(() => {
+      log.error('requests were still in flight when the time to end was over: cut off', { drainMs: DRAIN_MS })
+      server.closeAllConnections()
+    }, DRAIN_MS)
+    server.close(() => {
+      clearInterval(idle)
+      clearTimeout(deadline)
+      resolve()
+    })
+  })
+}
+
+/** The one line on standard output that others wait for. */
+function reportReady(host: string, port: number): void {
+  process.stdout.write(`matchbox ready http://${host.includes(':') ? `[${host}]` : host}:${port}\n`)
+}
+
+/** The first SIGTERM or SIGINT ends the server in order, a second one at once. */
+function endOnSignal(log: Log, stop: () => Promise<void>, kill: () => void = () => undefined): void {
+  let firstMs: number | undefined
+  const onSignal = (signal: NodeJS.Signals): void => {
+    const now = performance.now()
+    if (firstMs === undefined) {
+      firstMs = now
+      log.info('stopping', { signal })
+      void endAfter(log, stop)
+    } else if (now - firstMs > SAME_SIGNAL_MS) {
+      log.error('ended at once, because a second signal came', { signal })
+      kill()
+      process.exit(1)
+    }
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+}
+
+async function endAfter(log: Log, stop: () => Promise<void>): Promise<void> {
+  try {
+    await stop()
+    log.info('stopped')
+    log.flush()
+    process.exit(0)
+  } catch (error) {
+    log.error('could not stop in order', { err: error })
+    process.exit(1)
+  }
+}
+
+/** A state that nobody foresaw must not serve on: what was acknowledged is durable, and a restart begins from there. */
+function endOnCrash(log: Log): void {
+  const onCrash = (kind: string) => (error: unknown) => {
+    log.error(`fatal: ${kind}`, { err: error })
+    process.exit(1)
+  }
+  process.on('uncaughtException', onCrash('uncaught exception'))
+  process.on('unhandledRejection', onCrash('unhandled rejection'))
+}
+
+/** Nothing may be written after a commit whose outcome is unknown: answer what is under way, end, and let recovery decide at the next start. */
+function endWhenUnknown(log: Log): (error: Error) => void {
+  return (error) => {
+    log.error('fatal: the database cannot say whether a write was made; restart the server', { err: error })
+    setTimeout(() => process.exit(1), LAST_ANSWERS_MS)
+  }
+}

@@ -1,0 +1,227 @@
+import { randomBytes } from 'node:crypto'
+import { type FileHandle, mkdir, open, opendir, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { StoredBlob } from '../../domain/model.ts'
+import { BlobMissingError, type BlobReader, type BlobStore, type BlobWriter } from '../blob-store.ts'
+import { StorageFullError } from '../errors.ts'
+
+/** Blobs that one folder takes in a row before the next folder's turn: neighbours in time share a folder and so its fsync. */
+const BLOBS_IN_A_ROW = 256
+const FOLDERS = 256
+/** Blob ids of one page of {@link BlobStore.listInherited}. */
+const PAGE_BLOBS = 500
+
+export interface DiskBlobStoreOptions {
+  readonly dataDir: string
+  /** The number of this process's life. */
+  readonly generation: number
+  /** Lives that are going on, this one included. Everything else on disk is inherited. */
+  readonly livingGenerations: () => ReadonlySet<number>
+}
+
+/** Open `DIR/blobs`: makes its folders durable once, so that a new blob needs one directory fsync only. */
+export async function openDiskBlobStore(options: DiskBlobStoreOptions): Promise<BlobStore> {
+  const root = join(options.dataDir, 'blobs')
+  const isNew = (await mkdir(root, { recursive: true, mode: 0o700 })) !== undefined
+  const made = await Promise.all(Array.from({ length: FOLDERS }, (_, n) => mkdir(join(root, folderName(n)), { recursive: true, mode: 0o700 })))
+  if (isNew || made.some((path) => path !== undefined)) {
+    await syncFolder(root)
+    await syncFolder(options.dataDir)
+  }
+  return new DiskBlobStore(root, options)
+}
+
+function folderName(n: number): string {
+  return n.toString(16).padStart(2, '0')
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** A blob id is `<folder>-<generation>-<random>`: it names its own place and the life that made it. */
+const BLOB_ID = /^([0-9a-f]{2})-([0-9a-z]+)-[0-9a-f]{32}$/
+
+class DiskBlobStore implements BlobStore {
+  readonly #root: string
+  readonly #generation: number
+  readonly #livingGenerations: () => ReadonlySet<number>
+  readonly #folderSyncs = new Map<string, SharedSync>()
+  #created = 0
+
+  constructor(root: string, options: DiskBlobStoreOptions) {
+    this.#root = root
+    this.#generation = options.generation
+    this.#livingGenerations = options.livingGenerations
+  }
+
+  async create(): Promise<BlobWriter> {
+    const folder = folderName(Math.floor(this.#created++ / BLOBS_IN_A_ROW + this.#generation) % FOLDERS)
+    const blobId = `${folder}-${this.#generation.toString(36)}-${randomBytes(16).toString('hex')}`
+    const path = this.#pathOf(blobId)
+    const handle = await open(path, 'wx', 0o600).catch(refuseWhenFull)
+    return new DiskBlobWriter(blobId, path, handle, () => this.#syncOf(join(this.#root, folder)))
+  }
+
+  async open(blobId: string): Promise<BlobReader> {
+    try {
+      return new DiskBlobReader(await open(this.#pathOf(blobId), 'r'))
+    } catch (error) {
+      throw codeOf(error) === 'ENOENT' ? new BlobMissingError(blobId, error) : error
+    }
+  }
+
+  async remove(blobIds: readonly string[]): Promise<void> {
+    for (const blobId of blobIds) {
+      try {
+        await unlink(this.#pathOf(blobId))
+      } catch (error) {
+        if (codeOf(error) !== 'ENOENT') throw error
+      }
+    }
+  }
+
+  async *listInherited(): AsyncIterable<readonly string[]> {
+    for (let n = 0; n < FOLDERS; n++) {
+      let page: string[] = []
+      for await (const entry of await opendir(join(this.#root, folderName(n)))) {
+        const match = BLOB_ID.exec(entry.name)
+        if (match === null || this.#livingGenerations().has(Number.parseInt(match[2] as string, 36))) continue
+        page.push(entry.name)
+        if (page.length === PAGE_BLOBS) {
+          yield page
+          page = []
+        }
+      }
+      if (page.length > 0) yield page
+    }
+  }
+
+  #pathOf(blobId: string): string {
+    const folder = BLOB_ID.exec(blobId)?.[1]
+    if (folder === undefined) throw new RangeError(`not a blob id: ${blobId}`)
+    return join(this.#root, folder, blobId)
+  }
+
+  #syncOf(folder: string): Promise<void> {
+    let shared = this.#folderSyncs.get(folder)
+    if (shared === undefined) {
+      shared = new SharedSync(() => syncFolder(folder))
+      this.#folderSyncs.set(folder, shared)
+    }
+    return shared.run()
+  }
+}
+
+/** One fsync for all who ask before it starts; who asks while one runs waits for the next, because theirs may have come too late for it. */
+class SharedSync {
+  readonly #sync: () => Promise<void>
+  #running: Promise<void> | undefined
+  #next: Promise<void> | undefined
+
+  constructor(sync: () => Promise<void>) {
+    this.#sync = sync
+  }
+
+  run(): Promise<void> {
+    if (this.#running === undefined) {
+      this.#running = this.#sync().finally(() => {
+        this.#running = undefined
+      })
+      return this.#running
+    }
+    this.#next ??= this.#running
+      .catch(() => {}) // that failure belongs to those who asked for it
+      .then(() => {
+        this.#next = undefined
+        return this.run()
+      })
+    return this.#next
+  }
+}
+
+class DiskBlobWriter implements BlobWriter {
+  readonly #blobId: string
+  readonly #path: string
+  readonly #handle: FileHandle
+  readonly #syncFolder: () => Promise<void>
+  #sizeBytes = 0
+  #isClosed = false
+
+  constructor(blobId: string, path: string, handle: FileHandle, syncFolderOfBlob: () => Promise<void>) {
+    this.#blobId = blobId
+    this.#path = path
+    this.#handle = handle
+    this.#syncFolder = syncFolderOfBlob
+  }
+
+  async write(buffers: readonly Buffer[]): Promise<void> {
+    let rest = buffers
+    while (rest.length > 0) {
+      const { bytesWritten } = await this.#handle.writev(rest as Buffer[], this.#sizeBytes).catch(refuseWhenFull)
+      this.#sizeBytes += bytesWritten
+      rest = behind(rest, bytesWritten)
+    }
+  }
+
+  async finish(crc64: string): Promise<StoredBlob> {
+    // an fsync that failed is not tried again: the pages are marked clean and the next one would lie
+    await this.#handle.datasync().catch(refuseWhenFull)
+    await this.#close()
+    await this.#syncFolder().catch(refuseWhenFull)
+    return { blobId: this.#blobId, sizeBytes: this.#sizeBytes, crc64 }
+  }
+
+  async discard(): Promise<void> {
+    await this.#close().catch(() => {})
+    await unlink(this.#path).catch(() => {})
+  }
+
+  async #close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    await this.#handle.close()
+  }
+}
+
+/** What is left of `buffers` after the first `bytes` were written: a write may be short. */
+function behind(buffers: readonly Buffer[], bytes: number): readonly Buffer[] {
+  let left = bytes
+  for (const [index, buffer] of buffers.entries()) {
+    if (left < buffer.length) return [buffer.subarray(left), ...buffers.slice(index + 1)]
+    left -= buffer.length
+  }
+  return []
+}
+
+class DiskBlobReader implements BlobReader {
+  readonly #handle: FileHandle
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle
+  }
+
+  async read(buffer: Buffer, position: number): Promise<number> {
+    const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, position)
+    return bytesRead
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close()
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code
+}
+
+function refuseWhenFull(error: unknown): never {
+  const code = codeOf(error)
+  if (code === 'ENOSPC' || code === 'EDQUOT') throw new StorageFullError(error)
+  throw error
+}

@@ -1,0 +1,291 @@
+import type Database from 'better-sqlite3'
+import { listPage, successorOfPrefix } from '../../domain/listing.ts'
+import type { Bucket, Credential, ObjectVersion, Owner } from '../../domain/model.ts'
+import type {
+  CredentialFacts,
+  ListPage,
+  ListQuery,
+  ListVersionsPage,
+  ListVersionsQuery,
+  MetadataStore,
+  NewCopy,
+  NewCredential,
+  NewVersion,
+  StoredContent,
+  WriteCondition,
+  Deletion,
+} from '../metadata-store.ts'
+import { BUCKET_COLUMNS, type BucketRow, bucketOf, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
+import { openDatabase } from './schema.ts'
+import { Writer } from './writer.ts'
+
+export interface MetadataStoreOptions {
+  readonly dataDir: string
+  /** See {@link Writer.start}. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** Open the SQLite store of a data directory; creates and migrates what is missing. */
+export async function openMetadataStore(options: MetadataStoreOptions): Promise<SqliteMetadataStore> {
+  const writer = await Writer.start(options.dataDir, options.onFatal)
+  try {
+    return new SqliteMetadataStore(openDatabase(options.dataDir, 'reader'), writer)
+  } catch (error) {
+    await writer.close()
+    throw error
+  }
+}
+
+/** Reads go to a read connection on the event loop, some microseconds each; changes to the writer thread. */
+export class SqliteMetadataStore implements MetadataStore {
+  readonly #db: Database.Database
+  readonly #writer: Writer
+  readonly #read: ReturnType<typeof prepareReads>
+
+  constructor(db: Database.Database, writer: Writer) {
+    this.#db = db
+    this.#writer = writer
+    this.#read = prepareReads(db)
+  }
+
+  createCredential(credential: NewCredential): Promise<'created' | 'exists'> {
+    return this.#writer.call('createCredential', credential)
+  }
+
+  async listCredentials(): Promise<readonly CredentialFacts[]> {
+    const rows = this.#read.credentials.all() as (readonly [string, string, string, number])[]
+    return rows.map(([accessKeyId, id, displayName, createdMs]) => ({ accessKeyId, owner: { id, displayName }, createdMs }))
+  }
+
+  revokeCredential(accessKeyId: string): Promise<boolean> {
+    return this.#writer.call('revokeCredential', accessKeyId)
+  }
+
+  findCredential(accessKeyId: string): Credential | undefined {
+    const row = this.#read.credential.get(accessKeyId) as readonly [string, string, string, string] | undefined
+    if (row === undefined) return undefined
+    return { accessKeyId: row[0], secretAccessKey: row[1], owner: { id: row[2], displayName: row[3] }, isRoot: false }
+  }
+
+  findOwner(ownerId: string): Owner | undefined {
+    const displayName = this.#read.owner.get(ownerId) as string | undefined
+    return displayName === undefined ? undefined : { id: ownerId, displayName }
+  }
+
+  createBucket(name: string, ownerId: string): Promise<{ readonly kind: 'created' | 'exists'; readonly bucket: Bucket }> {
+    return this.#writer.call('createBucket', name, ownerId)
+  }
+
+  findBucket(name: string): Bucket | undefined {
+    const row = this.#read.bucket.get(name) as BucketRow | undefined
+    return row === undefined ? undefined : bucketOf(row)
+  }
+
+  async listBuckets(query: { ownerId?: string; prefix: string; after: string; limit: number }): Promise<readonly Bucket[]> {
+    const { ownerId, prefix, after, limit } = query
+    const parameters = { ownerId: ownerId ?? null, prefix, after, upTo: successorOfPrefix(prefix) ?? null, limit }
+    return (this.#read.buckets.all(parameters) as BucketRow[]).map(bucketOf)
+  }
+
+  deleteBucket(bucketId: number): Promise<'deleted' | 'not-empty' | 'no-such-bucket'> {
+    return this.#writer.call('deleteBucket', bucketId)
+  }
+
+  setVersioning(bucketId: number, state: 'enabled' | 'suspended'): Promise<'done' | 'no-such-bucket'> {
+    return this.#writer.call('setVersioning', bucketId, state)
+  }
+
+  findCurrent(bucket: Bucket, key: string): ObjectVersion | undefined {
+    const live = this.#read.current.get(bucket.id, key) as VersionRow | undefined
+    if (live !== undefined) return versionOf(live)
+    if (bucket.versioning === 'unversioned') return undefined
+    const old = this.#read.newestOld.get(bucket.id, key) as VersionRow | undefined
+    // its newest old version is live only if it was laid to history between the two looks: the next look sees its successor
+    if (old !== undefined && old[6] !== 0) return this.findCurrent(bucket, key)
+    return old === undefined ? undefined : versionOf(old)
+  }
+
+  findVersion(bucket: Bucket, key: string, versionId: string): ObjectVersion | undefined {
+    const row = this.#read.version.get({ bucketId: bucket.id, key, versionId }) as VersionRow | undefined
+    return row === undefined ? undefined : versionOf(row)
+  }
+
+  findContent(contentId: number): StoredContent | undefined {
+    const row = this.#read.inline.get(contentId) as readonly [Buffer | null] | undefined
+    if (row === undefined) return undefined
+    if (row[0] !== null) return { kind: 'inline', bytes: row[0] }
+    const segments = this.#read.segments.all(contentId) as (readonly [string, number, number])[]
+    if (segments.length === 0) return undefined
+    return { kind: 'segments', segments: segments.map(([blobId, startByte, lengthBytes]) => ({ blobId, startByte, lengthBytes })) }
+  }
+
+  changeSeq(): number {
+    return this.#read.changeSeq.get() as number
+  }
+
+  async listObjects(bucketId: number, query: ListQuery): Promise<ListPage> {
+    const { seekFrom, seekAfter } = this.#read
+    const page = listPage(query, (from, inclusive, upTo, limit) =>
+      ((inclusive ? seekFrom : seekAfter).all({ bucketId, from, upTo: upTo ?? null, limit }) as VersionRow[]).map(versionOf),
+    )
+    return { objects: page.rows, commonPrefixes: page.commonPrefixes, isTruncated: page.isTruncated, last: page.last }
+  }
+
+  async listVersions(bucketId: number, query: ListVersionsQuery): Promise<ListVersionsPage> {
+    return listVersionsPage(this.#read, bucketId, query)
+  }
+
+  commitVersion(version: NewVersion, when: WriteCondition) {
+    return this.#writer.call('commitVersion', version, when)
+  }
+
+  copyVersion(copy: NewCopy, when: WriteCondition) {
+    return this.#writer.call('copyVersion', copy, when)
+  }
+
+  deleteObject(deletion: Deletion) {
+    return this.#writer.call('deleteObject', deletion)
+  }
+
+  async listReleasedBlobs(graceMs: number, limit: number): Promise<readonly string[]> {
+    return this.#read.released.all(Date.now() - graceMs, limit) as string[]
+  }
+
+  async forgetReleasedBlobs(blobIds: readonly string[]): Promise<void> {
+    await this.#writer.call('forgetReleasedBlobs', blobIds)
+  }
+
+  async filterKnownBlobs(blobIds: readonly string[]): Promise<ReadonlySet<string>> {
+    return new Set(this.#read.knownBlobs.all(JSON.stringify(blobIds)) as string[])
+  }
+
+  async purgeTombstones(ageMs: number): Promise<void> {
+    await this.#writer.call('purgeTombstones', ageMs)
+  }
+
+  /** The number of this process's life: blobs that it creates carry it, so that those of earlier lives can be told apart without a clock. */
+  nextGeneration(): Promise<number> {
+    return this.#writer.call('nextGeneration')
+  }
+
+  async close(): Promise<void> {
+    this.#db.close()
+    await this.#writer.close()
+  }
+}
+
+function prepareReads(db: Database.Database) {
+  const rows = (text: string) => db.prepare(text).raw()
+  const seek = (comparison: '>=' | '>') =>
+    rows(
+      `SELECT key, ${VERSION_COLUMNS.replace('metadata', "''")} FROM object
+       WHERE bucket_id = @bucketId AND key ${comparison} @from AND (@upTo IS NULL OR key < @upTo) ORDER BY key LIMIT @limit`,
+    )
+  const listed = `key, ${VERSION_COLUMNS.replace('metadata', "''")}`
+  return {
+    credentials: rows(`SELECT access_key_id, owner_id, display_name, created_ms FROM credential JOIN owner ON owner.id = owner_id ORDER BY created_ms, 1`),
+    credential: rows(`SELECT access_key_id, secret_access_key, owner_id, display_name FROM credential JOIN owner ON owner.id = owner_id WHERE access_key_id = ?`),
+    owner: db.prepare(`SELECT display_name FROM owner WHERE id = ?`).pluck(),
+    bucket: rows(`SELECT ${BUCKET_COLUMNS} FROM bucket WHERE name = ?`),
+    buckets: rows(
+      `SELECT ${BUCKET_COLUMNS} FROM bucket WHERE name > @after AND name >= @prefix AND (@upTo IS NULL OR name < @upTo)
+       AND (@ownerId IS NULL OR owner_id = @ownerId) ORDER BY name LIMIT @limit`,
+    ),
+    current: rows(`SELECT key, ${VERSION_COLUMNS} FROM object WHERE bucket_id = ? AND key = ?`),
+    newestOld: rows(`SELECT key, ${VERSION_COLUMNS} FROM history WHERE bucket_id = ? AND key = ? ORDER BY seq DESC LIMIT 1`),
+    // one statement, so that a version that moves from object to history meanwhile is not missed
+    version: rows(
+      `SELECT key, ${VERSION_COLUMNS} FROM object WHERE bucket_id = @bucketId AND key = @key AND version_id = @versionId
+       UNION ALL SELECT key, ${VERSION_COLUMNS} FROM history WHERE bucket_id = @bucketId AND key = @key AND version_id = @versionId`,
+    ),
+    inline: rows(`SELECT inline FROM content WHERE id = ?`),
+    segments: rows(`SELECT blob_id, start_byte, length_bytes FROM segment WHERE content_id = ? ORDER BY at_byte`),
+    changeSeq: db.prepare(`SELECT value FROM counter WHERE name = 'change_seq'`).pluck(),
+    seekFrom: seek('>='),
+    seekAfter: seek('>'),
+    // newest first within a key; each side is an index range, so the two are merged, not sorted
+    seekVersions: rows(
+      `SELECT * FROM (
+         SELECT ${listed}, 1 AS is_live FROM object WHERE bucket_id = @bucketId AND key >= @from AND (@upTo IS NULL OR key < @upTo)
+         UNION ALL
+         SELECT ${listed}, 0 FROM history WHERE bucket_id = @bucketId AND key >= @from AND (@upTo IS NULL OR key < @upTo)
+       ) WHERE key > @from OR seq < @belowSeq ORDER BY key, seq DESC LIMIT @limit`,
+    ),
+    released: db.prepare(`SELECT id FROM released_blob WHERE released_ms <= ? ORDER BY released_ms LIMIT ?`).pluck(),
+    knownBlobs: db
+      .prepare(
+        `SELECT value FROM json_each(?) AS wanted
+         WHERE EXISTS (SELECT 1 FROM blob WHERE id = wanted.value) OR EXISTS (SELECT 1 FROM released_blob WHERE id = wanted.value)`,
+      )
+      .pluck(),
+  }
+}
+
+/** Rows read at a time while a version listing is gathered. */
+const VERSION_ROWS = 1000
+
+type VersionListRow = readonly [...VersionRow, isLive: number]
+
+function listVersionsPage(read: ReturnType<typeof prepareReads>, bucketId: number, query: ListVersionsQuery): ListVersionsPage {
+  const { prefix, delimiter, after, afterVersionId, maxKeys } = query
+  const upTo = successorOfPrefix(prefix)
+  const versions: (ObjectVersion & { readonly isLatest: boolean })[] = []
+  const commonPrefixes: string[] = []
+  const page = (isTruncated: boolean, nextKey?: string, nextVersionId?: string): ListVersionsPage => ({
+    versions,
+    commonPrefixes,
+    isTruncated,
+    nextKey,
+    nextVersionId,
+  })
+  if (maxKeys === 0) return page(false)
+  const groupOf = (key: string): string | undefined => {
+    if (delimiter === undefined) return undefined
+    const at = key.indexOf(delimiter, prefix.length)
+    return at === -1 ? undefined : key.slice(0, at + delimiter.length)
+  }
+  let from = prefix
+  let belowSeq = Number.MAX_SAFE_INTEGER
+  let lastKey: string | undefined
+  let last: readonly [key: string, versionId: string | undefined] | undefined
+  if (after !== undefined && after >= prefix) {
+    const group = after.startsWith(prefix) ? groupOf(after) : undefined
+    if (group !== undefined) {
+      const behind = successorOfPrefix(group)
+      if (behind === undefined) return page(false)
+      from = behind
+    } else {
+      from = after
+      const marker =
+        afterVersionId === undefined ? undefined : (read.version.get({ bucketId, key: after, versionId: afterVersionId }) as VersionRow | undefined)
+      belowSeq = marker?.[1] ?? 0
+      lastKey = after
+    }
+  }
+  for (;;) {
+    const rows = read.seekVersions.all({ bucketId, from, upTo: upTo ?? null, belowSeq, limit: Math.min(maxKeys + 1, VERSION_ROWS) }) as VersionListRow[]
+    if (rows.length === 0) return page(false)
+    let skipped = false
+    for (const row of rows) {
+      const key = row[0]
+      if (versions.length + commonPrefixes.length === maxKeys) return page(true, last?.[0], last?.[1])
+      const group = groupOf(key)
+      if (group !== undefined) {
+        commonPrefixes.push(group)
+        last = [group, undefined]
+        const behind = successorOfPrefix(group)
+        if (behind === undefined) return page(false)
+        from = behind
+        belowSeq = Number.MAX_SAFE_INTEGER
+        skipped = true
+        break
+      }
+      versions.push({ ...versionOf(row as unknown as VersionRow), isLatest: key !== lastKey })
+      lastKey = key
+      last = [key, row[2]]
+      from = key
+      belowSeq = row[1]
+    }
+    if (!skipped && rows.length < Math.min(maxKeys + 1, VERSION_ROWS)) return page(false)
+  }
+}

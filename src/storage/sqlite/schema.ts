@@ -1,0 +1,136 @@
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+
+/**
+ * Numbered migrations: entry n brings a database from `user_version` n to n + 1, in one transaction. Never edited once released.
+ *
+ * `object` holds the live current version of each key, clustered in listing order, so that a list page reads what it returns.
+ * `history` holds everything else: older versions, and delete markers, also one that is current. Hence: a key has a live current version
+ * if and only if `object` has its row; otherwise its newest row in `history`, if any, is a delete marker.
+ */
+const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  INSERT INTO counter VALUES ('change_seq', 0), ('generation', 0);
+
+  CREATE TABLE credential (
+    access_key_id TEXT PRIMARY KEY,
+    secret_access_key TEXT NOT NULL,
+    owner_id TEXT NOT NULL,
+    created_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE owner (id TEXT PRIMARY KEY, display_name TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+  -- AUTOINCREMENT: an id is never reused, so a change that was under way when its bucket was deleted cannot land in a new one
+  CREATE TABLE bucket (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    owner_id TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    versioning TEXT NOT NULL DEFAULT 'unversioned'
+  ) STRICT;
+
+  CREATE TABLE object (
+    bucket_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    version_id TEXT NOT NULL,
+    modified_ms INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    content_id INTEGER NOT NULL,
+    owner_id TEXT NOT NULL,
+    storage_class TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    checksum TEXT,
+    PRIMARY KEY (bucket_id, key)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE history (
+    bucket_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    version_id TEXT NOT NULL,
+    modified_ms INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    content_id INTEGER NOT NULL, -- 0: a delete marker
+    owner_id TEXT NOT NULL,
+    storage_class TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    checksum TEXT,
+    PRIMARY KEY (bucket_id, key, seq DESC)
+  ) STRICT, WITHOUT ROWID;
+  CREATE UNIQUE INDEX history_version ON history (bucket_id, key, version_id);
+
+  -- the last change of a key that left no row of its own in object: a deletion, or a version that became current again.
+  -- Tells an operation that was open meanwhile that its key was touched (409 instead of a lost update).
+  CREATE TABLE key_change (
+    bucket_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    changed_ms INTEGER NOT NULL,
+    PRIMARY KEY (bucket_id, key)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX key_change_age ON key_change (changed_ms);
+
+  -- ids are change numbers, never reused: a reader that looks up a content that is gone finds nothing, never another one
+  CREATE TABLE content (id INTEGER PRIMARY KEY, refs INTEGER NOT NULL, inline BLOB) STRICT;
+  CREATE TABLE segment (
+    content_id INTEGER NOT NULL,
+    at_byte INTEGER NOT NULL, -- where the run begins in the object
+    blob_id TEXT NOT NULL,
+    start_byte INTEGER NOT NULL,
+    length_bytes INTEGER NOT NULL,
+    PRIMARY KEY (content_id, at_byte)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE blob (id TEXT PRIMARY KEY, refs INTEGER NOT NULL, size_bytes INTEGER NOT NULL, crc64 TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE released_blob (id TEXT PRIMARY KEY, released_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE INDEX released_blob_age ON released_blob (released_ms);
+  `,
+]
+
+export const DATABASE_FILE = 'matchbox.db'
+
+/** The database was written by a newer program: it is refused and not touched. */
+export class NewerDatabaseError extends Error {}
+
+/**
+ * Open the database of a data directory. `writer` creates and migrates it; readers find it ready.
+ * @throws {NewerDatabaseError}
+ */
+export function openDatabase(dataDir: string, role: 'writer' | 'reader'): Database.Database {
+  const db = new Database(join(dataDir, DATABASE_FILE), { readonly: role === 'reader', fileMustExist: role === 'reader', timeout: 10_000 })
+  try {
+    if (role === 'writer') {
+      db.pragma('journal_mode = WAL') // readers never wait for the writer
+      db.pragma('synchronous = FULL') // better-sqlite3 defaults WAL to NORMAL, which may lose an acknowledged write in a power cut
+      db.pragma('wal_autocheckpoint = 0') // a checkpoint inside COMMIT would make one client wait for all: the writer does it between batches
+      db.pragma('journal_size_limit = 67108864')
+      migrate(db)
+      if (db.pragma('synchronous', { simple: true }) !== 2) throw new Error('SQLite does not run with synchronous=FULL')
+    }
+    db.pragma('temp_store = MEMORY')
+    db.pragma('cache_size = -16384') // KiB
+    db.pragma('mmap_size = 268435456') // reads of hot pages without a system call
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+function migrate(db: Database.Database): void {
+  const version = db.pragma('user_version', { simple: true }) as number
+  if (version > MIGRATIONS.length) {
+    throw new NewerDatabaseError(`the database has schema ${version}, this program knows up to ${MIGRATIONS.length}: start a newer Matchbox on it`)
+  }
+  if (version === MIGRATIONS.length) return
+  db.transaction(() => {
+    // judged again inside the transaction: several processes may start at once
+    for (let next = db.pragma('user_version', { simple: true }) as number; next < MIGRATIONS.length; next++) {
+      db.exec(MIGRATIONS[next] as string)
+      db.pragma(`user_version = ${next + 1}`)
+    }
+  }).immediate()
+}

@@ -1,0 +1,143 @@
+/**
+ * The writer: a thread that owns the one write connection of its process. It takes whatever is queued, runs each mutation in a savepoint of its
+ * own (a refusal or failure of one leaves the others alone), and makes all of them durable by one COMMIT. Batching arises by itself: while
+ * one fsync runs, the next batch gathers.
+ */
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { type MutationCall, prepareMutations } from './mutations.ts'
+import { openDatabase } from './schema.ts'
+import type { WriterReply, WriterRequest } from './writer.ts'
+
+/** Calls of one transaction, at most. */
+const BATCH_CALLS_MAX = 256
+/** Pages of WAL after which a quiet moment is used for a checkpoint, and after which it is made in any case. */
+const CHECKPOINT_PAGES = 1000
+const BUSY_WAIT_MS = 1
+const BUSY_LIMIT_MS = 10_000
+
+if (parentPort === null) throw new Error('the writer runs as a worker thread')
+const port = parentPort
+const { dataDir } = workerData as { dataDir: string }
+
+const db = openDatabase(dataDir, 'writer')
+db.pragma('busy_timeout = 0') // SQLite's own waiting sleeps up to 100 ms between looks; ours looks again after one
+const { begin, end, operations } = prepareMutations(db)
+const beginStatement = db.prepare('BEGIN IMMEDIATE')
+const commitStatement = db.prepare('COMMIT')
+const rollbackStatement = db.prepare('ROLLBACK')
+const savepointStatement = db.prepare('SAVEPOINT mutation')
+const releaseStatement = db.prepare('RELEASE mutation')
+const undoStatement = db.prepare('ROLLBACK TO mutation')
+const sleeper = new Int32Array(new SharedArrayBuffer(4))
+
+const queue: WriterRequest[] = []
+/** Set when an outcome is unknown: nothing is written any more by this process. */
+let failed: Error | undefined
+
+function isBusy(error: unknown): boolean {
+  const code = (error as { code?: string }).code
+  return code !== undefined && code.startsWith('SQLITE_BUSY')
+}
+
+function isFull(error: unknown): boolean {
+  return (error as { code?: string }).code === 'SQLITE_FULL'
+}
+
+/** Run `step`, waiting while another process holds the write lock. */
+function whenFree(step: () => void): void {
+  for (let waitedMs = 0; ; waitedMs += BUSY_WAIT_MS) {
+    try {
+      step()
+      return
+    } catch (error) {
+      if (!isBusy(error) || waitedMs >= BUSY_LIMIT_MS) throw error
+      Atomics.wait(sleeper, 0, 0, BUSY_WAIT_MS)
+    }
+  }
+}
+
+function run(call: MutationCall): unknown {
+  return (operations[call.name] as (...args: readonly unknown[]) => unknown)(...call.args)
+}
+
+function replyError(id: number, error: unknown, kind: WriterReply['kind']): WriterReply {
+  return { id, kind, value: error instanceof Error ? (error.stack ?? error.message) : String(error) }
+}
+
+function runBatch(batch: readonly WriterRequest[]): WriterReply[] {
+  if (failed !== undefined) return batch.map(({ id }) => replyError(id, failed, 'unknown'))
+  try {
+    whenFree(() => beginStatement.run())
+  } catch (error) {
+    return batch.map(({ id }) => replyError(id, error, isFull(error) ? 'full' : 'error'))
+  }
+  const replies: WriterReply[] = []
+  try {
+    begin()
+    for (const { id, call } of batch) {
+      savepointStatement.run()
+      try {
+        replies.push({ id, kind: 'done', value: run(call) })
+      } catch (error) {
+        if (!db.inTransaction) throw error // SQLite gave up the whole transaction
+        undoStatement.run()
+        replies.push(replyError(id, error, isFull(error) ? 'full' : 'error'))
+      }
+      releaseStatement.run()
+    }
+    end()
+    commitStatement.run()
+    return replies
+  } catch (error) {
+    if (db.inTransaction) rollbackStatement.run()
+    // without its commit record the batch is not there after a restart either; any other error leaves that open
+    if (isFull(error)) return batch.map(({ id }) => replyError(id, error, 'full'))
+    failed = error instanceof Error ? error : new Error(String(error))
+    return batch.map(({ id }) => replyError(id, failed, 'unknown'))
+  }
+}
+
+let pagesSinceCheckpoint = 0
+
+function checkpoint(mode: 'PASSIVE' | 'TRUNCATE'): void {
+  try {
+    const [result] = db.pragma(`wal_checkpoint(${mode})`) as { log: number; checkpointed: number }[]
+    pagesSinceCheckpoint = result === undefined ? 0 : Math.max(0, result.log - result.checkpointed)
+  } catch (error) {
+    // a checkpoint only moves what is durable already; the next one tries again
+    if (!isBusy(error) && !isFull(error)) failed = error instanceof Error ? error : new Error(String(error))
+  }
+}
+
+function drain(): void {
+  let message = receiveMessageOnPort(port)
+  while (message !== undefined) {
+    take(message.message as WriterRequest[] | 'close')
+    message = receiveMessageOnPort(port)
+  }
+}
+
+let closing = false
+
+function take(message: WriterRequest[] | 'close'): void {
+  if (message === 'close') closing = true
+  else queue.push(...message)
+}
+
+port.on('message', (message: WriterRequest[] | 'close') => {
+  take(message)
+  drain()
+  while (queue.length > 0) {
+    const replies = runBatch(queue.splice(0, BATCH_CALLS_MAX))
+    port.postMessage(replies)
+    pagesSinceCheckpoint += replies.length * 3
+    if (pagesSinceCheckpoint > CHECKPOINT_PAGES) checkpoint('PASSIVE')
+    drain()
+  }
+  if (closing) {
+    if (failed === undefined) checkpoint('TRUNCATE')
+    db.close()
+    port.close()
+  }
+})
+port.postMessage('ready')

@@ -1,0 +1,118 @@
+import { Worker } from 'node:worker_threads'
+import { OutcomeUnknownError, StorageFullError } from '../errors.ts'
+import type { MutationCall, Operations } from './mutations.ts'
+
+export interface WriterRequest {
+  readonly id: number
+  readonly call: MutationCall
+}
+
+export interface WriterReply {
+  readonly id: number
+  /** `full` and `error` changed nothing; `unknown` may have. */
+  readonly kind: 'done' | 'full' | 'error' | 'unknown'
+  readonly value: unknown
+}
+
+interface Waiting {
+  readonly resolve: (value: never) => void
+  readonly reject: (error: Error) => void
+}
+
+/** The main thread's end of the writer thread: calls of one turn of the event loop travel as one message. */
+export class Writer {
+  readonly #worker: Worker
+  readonly #waiting = new Map<number, Waiting>()
+  readonly #onFatal: (error: Error) => void
+  #outbox: WriterRequest[] = []
+  #nextId = 0
+  #ended: Error | undefined
+
+  private constructor(worker: Worker, onFatal: (error: Error) => void) {
+    this.#worker = worker
+    this.#onFatal = onFatal
+    worker.on('message', (replies: readonly WriterReply[]) => this.#settle(replies))
+    worker.on('error', (error) => this.#end(error))
+    worker.on('exit', () => this.#end(new Error('the writer thread has ended')))
+  }
+
+  /**
+   * @param onFatal called once when an outcome is unknown or the thread died: the process must answer what is under way and end.
+   * @throws what opening or migrating the database throws.
+   */
+  static async start(dataDir: string, onFatal: (error: Error) => void): Promise<Writer> {
+    const file = import.meta.url.endsWith('.ts') ? './writer-thread.ts' : './writer-thread.js'
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: { dataDir } })
+    await new Promise<void>((resolve, reject) => {
+      worker.once('message', () => {
+        worker.removeAllListeners('error')
+        resolve()
+      })
+      worker.once('error', reject)
+    })
+    return new Writer(worker, onFatal)
+  }
+
+  call<Name extends keyof Operations>(name: Name, ...args: Parameters<Operations[Name]>): Promise<ReturnType<Operations[Name]>> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== undefined) {
+        reject(new OutcomeUnknownError(this.#ended))
+        return
+      }
+      const id = this.#nextId++
+      this.#waiting.set(id, { resolve: resolve as (value: never) => void, reject })
+      // after all requests that arrived in this turn have been read
+      if (this.#outbox.length === 0) setImmediate(() => this.#send())
+      this.#outbox.push({ id, call: { name, args } as unknown as MutationCall })
+    })
+  }
+
+  /** Calls under way. */
+  get pending(): number {
+    return this.#waiting.size
+  }
+
+  #send(): void {
+    const requests = this.#outbox
+    this.#outbox = []
+    if (this.#ended === undefined) this.#worker.postMessage(requests)
+  }
+
+  #settle(replies: readonly WriterReply[]): void {
+    let fatal: string | undefined
+    for (const { id, kind, value } of replies) {
+      const waiting = this.#waiting.get(id)
+      if (waiting === undefined) continue
+      this.#waiting.delete(id)
+      if (kind === 'done') waiting.resolve(value as never)
+      else if (kind === 'full') waiting.reject(new StorageFullError(value))
+      else if (kind === 'error') waiting.reject(new Error(`the database refused a change: ${value as string}`))
+      else {
+        fatal = value as string
+        waiting.reject(new OutcomeUnknownError(value))
+      }
+    }
+    if (fatal !== undefined) this.#end(new Error(fatal))
+  }
+
+  #end(error: Error): void {
+    if (this.#ended !== undefined) return
+    this.#ended = error
+    for (const { reject } of this.#waiting.values()) reject(new OutcomeUnknownError(error))
+    this.#waiting.clear()
+    this.#onFatal(error)
+  }
+
+  /** Lets queued calls finish, checkpoints and closes the database. */
+  async close(): Promise<void> {
+    if (this.#ended !== undefined) return
+    if (this.#outbox.length > 0) this.#send()
+    const exit = new Promise<void>((resolve) => {
+      this.#worker.removeAllListeners('exit')
+      this.#worker.once('exit', () => resolve())
+    })
+    this.#worker.postMessage('close')
+    await exit
+    this.#ended = new Error('the store is closed')
+  }
+}
