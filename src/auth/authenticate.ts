@@ -1,0 +1,285 @@
+/** Who is asking, and how the body relates to what was signed. One path for headers, presigned queries and anonymous callers. */
+import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
+import { parseHttpDate } from '../domain/http-date.ts'
+import { CLOCK_SKEW_MS_MAX, PRESIGN_SECONDS_MAX } from '../domain/limits.ts'
+import type { Credential, Identity } from '../domain/model.ts'
+import { type ErrorDetail, S3Error } from '../domain/s3-error.ts'
+import type { PayloadMode } from './aws-chunked.ts'
+import { decidePayload, UNSIGNED, UNSIGNED_PAYLOAD } from './payload-mode.ts'
+import { ALGORITHM, parseAuthorization, parsePresigned, type SignatureClaim, unsupportedScheme } from './signature-claim.ts'
+import { formatTimestamp, signatureDoesNotMatch } from './signature-mismatch.ts'
+import { EMPTY_SHA256, findMatch, findSigningKey, rememberSigningKey, type SignedRequest } from './sigv4.ts'
+
+export interface AuthenticationSettings {
+  readonly region: string
+  /** Refuse signatures for another region than `region`. */
+  readonly strictRegion: boolean
+  /** host[:port] of each MATCHBOX_PUBLIC_URL: under these names clients may have signed too. */
+  readonly publicHosts: readonly string[]
+  /** What callers without a credential may do; judged by the authorization step, not here. */
+  readonly anonymous: 'off' | 'read' | 'write'
+}
+
+export interface Authenticated {
+  readonly identity: Identity
+  readonly payload: PayloadMode
+}
+
+const ANONYMOUS: Identity = { kind: 'anonymous', owner: { id: 'anonymous', displayName: 'anonymous' }, accessKeyId: undefined }
+/** What a client that names no payload hash may have signed without our having to read the body first. */
+const UNNAMED_PAYLOADS = [EMPTY_SHA256, UNSIGNED_PAYLOAD] as const
+
+const TIMESTAMP = /^\d{8}T\d{6}Z$/
+
+/** An unknown key costs as much as a wrong secret; nobody knows this one. */
+const DUMMY_KEY: KeyObject = createSecretKey(randomBytes(32))
+
+/** The query parameters of both kinds of presigned URL. */
+interface QueryAuthentication {
+  readonly values: ReadonlyMap<string, string>
+  readonly repeated: string | undefined
+}
+
+const QUERY_NAMES: ReadonlySet<string> = new Set([
+  'X-Amz-Algorithm',
+  'X-Amz-Credential',
+  'X-Amz-Date',
+  'X-Amz-Expires',
+  'X-Amz-SignedHeaders',
+  'X-Amz-Signature',
+  'X-Amz-Security-Token',
+  'X-Amz-Content-Sha256',
+  'AWSAccessKeyId',
+  'Signature',
+])
+
+/**
+ * Finds out who is asking. `findCredential` is synchronous; `nowMs` is the time of the server. A caller without any credential is anonymous.
+ * @throws S3Error for everything that claims an identity and does not prove it, and for payload modes that are unknown or need a signature
+ */
+export function authenticate(
+  request: SignedRequest,
+  settings: AuthenticationSettings,
+  findCredential: (accessKeyId: string) => Credential | undefined,
+  nowMs: number,
+): Authenticated {
+  const authorization = request.header('authorization')
+  const fromQuery = request.query.length === 0 ? undefined : readQuery(request.query)
+  if (authorization !== undefined) {
+    if (authorization === '') throw new S3Error('AccessDenied')
+    if (fromQuery !== undefined && (fromQuery.values.has('X-Amz-Signature') || fromQuery.values.has('Signature'))) throw twoMechanisms()
+    return authenticateHeader(request, authorization, settings, findCredential, nowMs)
+  }
+  if (fromQuery !== undefined) {
+    const { values } = fromQuery
+    if (values.has('X-Amz-Algorithm') || values.has('X-Amz-Signature') || values.has('X-Amz-Credential')) {
+      return authenticateQuery(request, fromQuery, settings, findCredential, nowMs)
+    }
+    if (values.has('AWSAccessKeyId') || values.has('Signature')) throw unsupportedScheme('AWS')
+  }
+  const payload = request.header('x-amz-content-sha256')
+  return { identity: ANONYMOUS, payload: payload === undefined ? UNSIGNED : decidePayload(request, payload, undefined) }
+}
+
+function readQuery(query: SignedRequest['query']): QueryAuthentication | undefined {
+  let values: Map<string, string> | undefined
+  let repeated: string | undefined
+  for (const [name, value] of query) {
+    if (!QUERY_NAMES.has(name)) continue
+    values ??= new Map()
+    if (values.has(name)) repeated = name
+    else values.set(name, value)
+  }
+  return values === undefined ? undefined : { values, repeated }
+}
+
+function twoMechanisms(): S3Error {
+  return new S3Error('InvalidArgument', {
+    message:
+      'Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter ' +
+      'or the Authorization header should be specified',
+    detail: { ArgumentName: 'Authorization' },
+  })
+}
+
+function authenticateHeader(
+  request: SignedRequest,
+  authorization: string,
+  settings: AuthenticationSettings,
+  findCredential: (accessKeyId: string) => Credential | undefined,
+  nowMs: number,
+): Authenticated {
+  const claim = parseAuthorization(authorization)
+  if (request.header('x-amz-security-token') !== undefined) throw new S3Error('InvalidToken')
+  const amzDate = request.header('x-amz-date')
+  // Only what both sides would write the same can be signed: a Date header is signed in the basic form.
+  const signedMs = amzDate === undefined ? parseHttpDate(request.header('date') ?? '', nowMs) : parseTimestamp(amzDate, nowMs)
+  if (signedMs === undefined) throw new S3Error('AccessDenied', { message: 'AWS authentication requires a valid Date or x-amz-date header' })
+  const timestamp = amzDate ?? formatTimestamp(signedMs)
+  if (Math.abs(nowMs - signedMs) > CLOCK_SKEW_MS_MAX) throw skewed(timestamp, nowMs)
+  checkScope(claim, timestamp, settings)
+  checkSignedNames(request, claim)
+
+  const named = request.header('x-amz-content-sha256')
+  const payloads = named === undefined ? UNNAMED_PAYLOADS : [named]
+  const { identity, key, payload } = verify(request, claim, timestamp, payloads, named, settings, findCredential)
+  // A body that was signed as empty, by a client that does not say so: curl 7.88 does it for every -T.
+  if (named === undefined && payload === EMPTY_SHA256 && hasBody(request)) throw missingPayloadHash()
+  return { identity, payload: decidePayload(request, payload, { key, timestamp, scope: claim.scope, seedSignature: claim.signature }) }
+}
+
+function authenticateQuery(
+  request: SignedRequest,
+  fromQuery: QueryAuthentication,
+  settings: AuthenticationSettings,
+  findCredential: (accessKeyId: string) => Credential | undefined,
+  nowMs: number,
+): Authenticated {
+  const { values, repeated } = fromQuery
+  if (repeated !== undefined) throw new S3Error('AccessDenied', { message: `The query parameter ${repeated} must not be repeated.` })
+  const algorithm = values.get('X-Amz-Algorithm')
+  const credential = values.get('X-Amz-Credential')
+  const timestamp = values.get('X-Amz-Date')
+  const expires = values.get('X-Amz-Expires')
+  const signedHeaders = values.get('X-Amz-SignedHeaders')
+  const signature = values.get('X-Amz-Signature')
+  if (signature === undefined) throw new S3Error('AccessDenied', { message: 'The request names a credential but is not signed.' })
+  if (algorithm !== undefined && algorithm !== ALGORITHM) {
+    throw algorithm === 'AWS4-ECDSA-P256-SHA256' ? unsupportedScheme(algorithm) : queryError('X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"')
+  }
+  if (algorithm === undefined || credential === undefined || timestamp === undefined || expires === undefined || signedHeaders === undefined) {
+    throw queryError(
+      'Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, ' +
+        'X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.',
+    )
+  }
+  const claim = parsePresigned(credential, signedHeaders, signature)
+  if (values.has('X-Amz-Security-Token') || request.header('x-amz-security-token') !== undefined) throw new S3Error('InvalidToken')
+  const signedMs = parseTimestamp(timestamp, nowMs)
+  if (signedMs === undefined) throw queryError("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
+  const expiresSeconds = /^\d{1,9}$/.test(expires) ? Number(expires) : 0
+  if (expiresSeconds < 1 || expiresSeconds > PRESIGN_SECONDS_MAX) {
+    throw queryError(`X-Amz-Expires must be a whole number of seconds from 1 to ${PRESIGN_SECONDS_MAX}, which is a week.`)
+  }
+  if (signedMs - nowMs > CLOCK_SKEW_MS_MAX) {
+    throw new S3Error('AccessDenied', { message: 'Request is not yet valid', detail: { RequestTime: timestamp, ServerTime: isoSeconds(nowMs) } })
+  }
+  const expiresMs = signedMs + expiresSeconds * 1000
+  if (nowMs > expiresMs) {
+    throw new S3Error('AccessDenied', {
+      message: 'Request has expired',
+      detail: { 'X-Amz-Expires': expiresSeconds, Expires: isoSeconds(expiresMs), ServerTime: isoSeconds(nowMs) },
+    })
+  }
+  checkScope(claim, timestamp, settings)
+  checkSignedNames(request, claim)
+
+  const header = request.header('x-amz-content-sha256')
+  const named = values.get('X-Amz-Content-Sha256') ?? (claim.signedNames.includes('x-amz-content-sha256') ? header : undefined) ?? UNSIGNED_PAYLOAD
+  if (header !== undefined && header !== named) throw unsignedHeaders(['x-amz-content-sha256'])
+  const { identity, key, payload } = verify(request, claim, timestamp, [named], named, settings, findCredential)
+  return { identity, payload: decidePayload(request, payload, { key, timestamp, scope: claim.scope, seedSignature: claim.signature }) }
+}
+
+function verify(
+  request: SignedRequest,
+  claim: SignatureClaim,
+  timestamp: string,
+  payloads: readonly string[],
+  named: string | undefined,
+  settings: AuthenticationSettings,
+  findCredential: (accessKeyId: string) => Credential | undefined,
+): { identity: Identity; key: KeyObject; payload: string } {
+  const { accessKeyId } = claim
+  const credential = findCredential(accessKeyId)
+  const key = credential === undefined ? DUMMY_KEY : findSigningKey(claim, credential.secretAccessKey)
+  const match = findMatch(request, claim, timestamp, key, payloads, settings.publicHosts)
+  if (credential === undefined) throw new S3Error('InvalidAccessKeyId', { detail: { AWSAccessKeyId: accessKeyId } })
+  if (match === undefined) {
+    if (named === undefined) throw missingPayloadHash()
+    throw signatureDoesNotMatch({
+      request,
+      claim,
+      timestamp,
+      key,
+      secret: credential.secretAccessKey,
+      payload: named,
+      region: settings.region,
+    })
+  }
+  rememberSigningKey(claim, credential.secretAccessKey, key)
+  return { identity: { kind: credential.isRoot ? 'root' : 'key', owner: credential.owner, accessKeyId }, key, payload: match.payload }
+}
+
+function parseTimestamp(text: string, nowMs: number): number | undefined {
+  return TIMESTAMP.test(text) ? parseHttpDate(text, nowMs) : undefined
+}
+
+function isoSeconds(timeMs: number): string {
+  return new Date(timeMs).toISOString().replace(/\.\d{3}/, '')
+}
+
+function skewed(timestamp: string, nowMs: number): S3Error {
+  return new S3Error('RequestTimeTooSkewed', {
+    detail: {
+      RequestTime: timestamp,
+      ServerTime: isoSeconds(nowMs),
+      MaxAllowedSkewMilliseconds: CLOCK_SKEW_MS_MAX,
+      Hint: 'The clock of the client or of the server is wrong: compare RequestTime with ServerTime.',
+    },
+  })
+}
+
+function queryError(message: string, detail: ErrorDetail = {}): S3Error {
+  return new S3Error('AuthorizationQueryParametersError', { message, detail })
+}
+
+function checkScope(claim: SignatureClaim, timestamp: string, settings: AuthenticationSettings): void {
+  if (!timestamp.startsWith(claim.date)) {
+    throw new S3Error('AccessDenied', {
+      message: `Invalid credential date "${claim.date}". This date is not the same as that of the request: "${timestamp}".`,
+    })
+  }
+  if (!settings.strictRegion || claim.region === settings.region) return
+  const message = `the region '${claim.region}' is wrong; expecting '${settings.region}'`
+  const detail = { Region: settings.region }
+  if (claim.presigned) throw queryError(`Error parsing the X-Amz-Credential parameter; ${message}`, detail)
+  throw new S3Error('AuthorizationHeaderMalformed', { message: `The authorization header is malformed; ${message}`, detail })
+}
+
+/** `host` and every x-amz-* header must be signed. x-amz-content-sha256 is bound anyhow: it is the last line of what is signed. */
+function checkSignedNames(request: SignedRequest, claim: SignatureClaim): void {
+  const { signedNames } = claim
+  if (!signedNames.includes('host')) throw unsignedHeaders(['host'])
+  let unsigned: string[] | undefined
+  for (const name of request.headerNames()) {
+    if (!name.startsWith('x-amz-') || name === 'x-amz-content-sha256' || signedNames.includes(name)) continue
+    unsigned ??= []
+    unsigned.push(name)
+  }
+  if (unsigned !== undefined) throw unsignedHeaders(unsigned)
+}
+
+function unsignedHeaders(names: readonly string[]): S3Error {
+  return new S3Error('AccessDenied', {
+    message: 'There were headers present in the request which were not signed',
+    detail: { HeadersNotSigned: names.join(', ') },
+  })
+}
+
+function missingPayloadHash(): S3Error {
+  return new S3Error('InvalidRequest', {
+    message: 'Missing required header for this request: x-amz-content-sha256',
+    detail: {
+      MissingHeaderName: 'x-amz-content-sha256',
+      Hint:
+        'The body is not bound by this signature. Send and sign the SHA-256 of the body, or UNSIGNED-PAYLOAD; ' +
+        "with curl: -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD'.",
+    },
+  })
+}
+
+function hasBody(request: SignedRequest): boolean {
+  const length = request.header('content-length')
+  return request.header('transfer-encoding') !== undefined || (length !== undefined && length !== '0')
+}
