@@ -53,7 +53,13 @@ const SECRET_LENGTH_MIN = 8
 export const OPTIONS: Table = {
   dataDir: { env: 'MATCHBOX_DATA', placeholder: 'DIR', default: './data', parse: path, help: 'data directory' },
   host: { env: 'MATCHBOX_HOST', placeholder: 'HOST', default: '127.0.0.1', parse: hostName, help: 'address to listen on' },
-  port: { env: 'MATCHBOX_PORT', placeholder: 'PORT', default: '9000', parse: wholeNumber(0, 65_535), help: 'TCP port; 0 takes a free one, and the ready line names it' },
+  port: {
+    env: 'MATCHBOX_PORT',
+    placeholder: 'PORT',
+    default: '9000',
+    parse: wholeNumber(0, 65_535),
+    help: 'TCP port; 0 takes a free one, and the ready line names it',
+  },
   accessKeyId: {
     env: 'MATCHBOX_ACCESS_KEY_ID',
     placeholder: 'ID',
@@ -76,7 +82,13 @@ export const OPTIONS: Table = {
     parse: truth,
     help: 'refuse signatures for another region',
   },
-  buckets: { env: 'MATCHBOX_BUCKETS', placeholder: 'NAMES', default: '', parse: listOf(bucketName), help: 'comma list of buckets that exist after the start' },
+  buckets: {
+    env: 'MATCHBOX_BUCKETS',
+    placeholder: 'NAMES',
+    default: '',
+    parse: listOf(bucketName),
+    help: 'comma list of buckets that exist after the start',
+  },
   domains: {
     env: 'MATCHBOX_DOMAIN',
     placeholder: 'NAMES',
@@ -105,7 +117,13 @@ export const OPTIONS: Table = {
     parse: oneOf('off', 'read', 'write'),
     help: 'what a request without any signature may do on every bucket; for local development only',
   },
-  workers: { env: 'MATCHBOX_WORKERS', placeholder: 'N|auto', default: '1', parse: workerCount, help: 'server processes over one data directory; auto: one a core' },
+  workers: {
+    env: 'MATCHBOX_WORKERS',
+    placeholder: 'N|auto',
+    default: '1',
+    parse: workerCount,
+    help: 'server processes over one data directory; auto: one a core',
+  },
   log: {
     env: 'MATCHBOX_LOG',
     placeholder: 'silent|error|info|debug',
@@ -182,7 +200,7 @@ export function loadConfig(env: Environment, flags: FlagValues = {}, unknownFlag
       mistakes.push(`${source} ${(error as Error).message}`)
     }
   }
-  mistakes.push(...credentialMistakes(values as Partial<Config>, given))
+  mistakes.push(...credentialMistakes(values, given))
   if (mistakes.length > 0) throw new ConfigError(mistakes)
   return Object.freeze(values) as unknown as Config
 }
@@ -235,24 +253,29 @@ function credentialMistakes(values: Partial<Config>, given: ReadonlySet<string>)
   const { accessKeyId: id, secretAccessKey: secret, host } = values
   if (secret === undefined || host === undefined || isLoopback(host)) return []
   const isWellKnown = WELL_KNOWN_SECRETS.has(secret) || secret === id
-  return isWellKnown ? [`${OPTIONS.secretAccessKey.env} is a well-known default, and ${host} can be reached from other machines: choose another secret`] : []
+  return isWellKnown
+    ? [`${OPTIONS.secretAccessKey.env} is a well-known default, and ${host} can be reached from other machines: choose another secret`]
+    : []
 }
 
 function unknownVariableMistakes(env: Environment): readonly string[] {
   const known = NAMES.map((name) => OPTIONS[name].env)
   return Object.keys(env)
     .filter((variable) => variable.startsWith(ENV_PREFIX) && !known.includes(variable))
-    .sort()
+    .toSorted()
     .map((variable) => `${variable} is no setting${suggestion(variable, known)}`)
 }
 
 function unknownFlagMistake(flag: string): string {
   const name = flag.split('=', 1)[0] ?? flag
-  return `${name} is no setting${suggestion(name, NAMES.map((option) => `--${flagOf(OPTIONS[option])}`))}`
+  return `${name} is no setting${suggestion(
+    name,
+    NAMES.map((option) => `--${flagOf(OPTIONS[option])}`),
+  )}`
 }
 
 function suggestion(wrong: string, known: readonly string[]): string {
-  const distances = known.map((name) => ({ name, distance: editDistance(wrong, name) })).sort((a, b) => a.distance - b.distance)
+  const distances = known.map((name) => ({ name, distance: editDistance(wrong, name) })).toSorted((a, b) => a.distance - b.distance)
   const nearest = distances[0]
   return nearest !== undefined && nearest.distance <= 4 ? `: did you mean ${nearest.name}?` : ''
 }
@@ -322,7 +345,10 @@ function regionName(text: string): string {
 function publicHost(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
   const isOrigin =
-    url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:') && url.pathname === '/' && `${url.search}${url.hash}${url.username}${url.password}` === ''
+    url !== undefined &&
+    (url.protocol === 'http:' || url.protocol === 'https:') &&
+    url.pathname === '/' &&
+    `${url.search}${url.hash}${url.username}${url.password}` === ''
   return isOrigin ? url.host : refuse(`must be origins like https://s3.example.org, without a path: ${quoted(text)}`)
 }
 

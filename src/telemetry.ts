@@ -3,7 +3,16 @@
  * Never give either a signature, a secret or the values of `X-Amz-*` query parameters.
  */
 import { pino } from 'pino'
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import {
+  AggregatorRegistry,
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client'
 
 export type LogLevel = 'silent' | 'error' | 'info' | 'debug'
 
@@ -53,7 +62,7 @@ const LOG_FLUSH_MS = 500
 
 /** The log of this process, on standard error: JSON lines, or lines for people when that is a terminal. */
 export function openLog(level: LogLevel): Log {
-  const isTerminal = process.stderr.isTTY === true
+  const isTerminal = process.stderr.isTTY
   const stderr = pino.destination({ dest: 2, sync: false, minLength: isTerminal ? 0 : LOG_BUFFER_BYTES, maxLength: LOG_BACKLOG_BYTES_MAX })
   // A reader of standard error that went away must not end the server.
   stderr.on('error', () => undefined)
@@ -93,7 +102,8 @@ export function createLog(level: LogLevel, destination: LogDestination, forPeopl
     info: (message, fields = {}) => logger.info(fields, message),
     debug: (message, fields = {}) => logger.debug(fields, message),
     access: (record) => {
-      const key = record.key !== undefined && record.key.length > KEY_CHARACTERS_LOGGED ? `${record.key.slice(0, KEY_CHARACTERS_LOGGED)}...` : record.key
+      const key =
+        record.key !== undefined && record.key.length > KEY_CHARACTERS_LOGGED ? `${record.key.slice(0, KEY_CHARACTERS_LOGGED)}...` : record.key
       logger.info(key === record.key ? record : { ...record, key }, 'request')
     },
     flush,
@@ -137,8 +147,17 @@ export interface Metrics {
   countCondition(operation: string, outcome: ConditionOutcome): void
   connectionOpened(): void
   connectionClosed(): void
-  /** Prometheus text of this process. */
+  /** Prometheus text; of all processes where there are several. */
   text(): Promise<string>
+  /** What `text` says of this process alone, for `sumOfMetrics` in another one. */
+  snapshot(): Promise<MetricsSnapshot>
+}
+
+export type MetricsSnapshot = readonly MetricObjectWithValues<MetricValue<string>>[]
+
+/** Prometheus text of several processes together. */
+export function sumOfMetrics(snapshots: readonly MetricsSnapshot[]): Promise<string> {
+  return AggregatorRegistry.aggregate(snapshots as MetricsSnapshot[] & object[]).metrics()
 }
 
 // Names come from the operation table, far fewer than this; the bound holds even if a caller passes something else.
@@ -205,5 +224,6 @@ export function createMetrics(withProcess = true): Metrics {
     connectionOpened: () => connections.inc(),
     connectionClosed: () => connections.dec(),
     text: () => registry.metrics(),
+    snapshot: () => registry.getMetricsAsJSON(),
   }
 }

@@ -28,10 +28,8 @@ export const BUCKET_NAME_MIN = 3
 export const BUCKET_NAME_MAX = 63
 /** Entity tags in one If-Match or If-None-Match. */
 export const ENTITY_TAGS_MAX = 256
-/** Whole header section of a request; Node refuses more with 431. */
+/** Request line and header section of a request together; Node refuses more with 431. */
 export const HEADER_BYTES_MAX = 16 * KIB
-/** Request target, query included. */
-export const TARGET_BYTES_MAX = 8 * KIB
 /** Clock difference between a signature and us. https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html */
 export const CLOCK_SKEW_MS_MAX = 15 * 60 * 1000
 /** Life of a presigned URL. https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html */

@@ -90,9 +90,7 @@ export interface StoredBlob {
 }
 
 /** The bytes of a new version: small ones travel with the row, large ones stand in blobs already. */
-export type NewContent =
-  | { readonly kind: 'inline'; readonly bytes: Uint8Array }
-  | { readonly kind: 'blob'; readonly blob: StoredBlob }
+export type NewContent = { readonly kind: 'inline'; readonly bytes: Uint8Array } | { readonly kind: 'blob'; readonly blob: StoredBlob }
 
 /** How far answers follow AWS where AWS, RFC 9110 and ceph/s3-tests differ. */
 export type Compatibility = 'superset' | 'aws' | 'rgw'

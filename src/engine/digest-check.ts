@@ -9,8 +9,6 @@ export interface ExpectedDigests {
   readonly checksum: { readonly algorithm: ChecksumAlgorithm; readonly value: string | undefined } | undefined
 }
 
-export const NO_EXPECTATION: ExpectedDigests = { md5Hex: undefined, checksum: undefined }
-
 export function checksumHeader(algorithm: ChecksumAlgorithm): string {
   return `x-amz-checksum-${algorithm.toLowerCase()}`
 }

@@ -175,8 +175,7 @@ export async function openObject(stores: Stores, input: OpenObjectInput): Promis
     const decision = decideRead(input.when, version, input.nowMs)
     if (decision.kind === 'failed') throw preconditionFailed(decision.condition, version)
     if (decision.kind === 'not-modified') return { kind: 'not-modified', version }
-    const range =
-      input.range !== undefined && input.rangeHolds(version) ? decideRange(input.range, version.sizeBytes) : ({ kind: 'whole' } as const)
+    const range = input.range !== undefined && input.rangeHolds(version) ? decideRange(input.range, version.sizeBytes) : ({ kind: 'whole' } as const)
     if (range.kind === 'unsatisfiable') throw unsatisfiable(input.range as string, version)
     const firstByte = range.kind === 'part' ? range.firstByte : 0
     const lastByte = range.kind === 'part' ? range.lastByte : version.sizeBytes - 1
@@ -246,8 +245,12 @@ export async function copyObject(stores: Stores, input: CopyObjectInput): Promis
       throw noSuchBucket(bucket)
     case 'no-such-source':
       throw new S3Error('NoSuchKey', { detail: { Key: source.key } })
-    default:
+    case 'failed':
+    case 'conflict':
+    case 'no-such-key':
       throw refused(result, key)
+    default:
+      return result satisfies never
   }
 }
 

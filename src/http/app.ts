@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import Router from '@koa/router'
+import { Router } from '@koa/router'
 import Koa, { type Context } from 'koa'
 import { HEADER_BYTES_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { StorageFullError } from '../storage/errors.ts'
 import { type Answered, dispatch } from './dispatch.ts'
-import type { Services } from './services.ts'
 import { virtualBucket } from './request.ts'
 import { ClientGoneError, type HttpRequestBody } from './request-body.ts'
 import { errorResponse, type S3Response, sendResponse } from './response.ts'
+import type { Services } from './services.ts'
 import { xmlDocument } from './xml.ts'
 
 const KEEP_ALIVE_MS = 75_000 // above the idle time of the usual client pools: a shorter one resets their next request
@@ -32,13 +32,17 @@ export function createServer(services: Services, options: ServerOptions = {}): S
   const nextRequestId = requestIds()
   const app = new Koa()
   const router = new Router()
-  const own = (path: string, answer: () => S3Response | Promise<S3Response>) =>
+  const own = (path: string, respond: () => S3Response | Promise<S3Response>): void => {
     router.get(path, async (context, next) => {
       // in virtual-host style this path is an ordinary key
-      if (virtualBucket(context.req.headers.host ?? '', services.config.domains) !== undefined) return next()
+      if (virtualBucket(context.req.headers.host ?? '', services.config.domains) !== undefined) {
+        await next()
+        return
+      }
       context.respond = false
-      await sendResponse(context.req, context.res, await answer(), nextRequestId())
+      await sendResponse(context.req, context.res, await respond(), nextRequestId())
     })
+  }
   own('/-/health/live', () => text(200, 'live\n'))
   own('/-/health/ready', () => (services.isReady() ? text(200, 'ready\n') : text(503, 'not ready\n')))
   own('/-/metrics', async () => ({ status: 200, headers: ['Content-Type', services.metrics.contentType], body: await services.metrics.text() }))
@@ -77,6 +81,10 @@ export function createServer(services: Services, options: ServerOptions = {}): S
     services.log.access({ requestId, method: message.method ?? '', operation, bucket, key, status, ms, bytesIn, bytesOut: sentBytes, accessKeyId })
   }
 
+  const callback = app.callback()
+  const handle = (message: IncomingMessage, response: ServerResponse): void => {
+    void callback(message, response) // Koa settles it: what a handler throws is answered, or goes to the error event
+  }
   const server = createHttpServer(
     {
       maxHeaderSize: HEADER_BYTES_MAX,
@@ -88,12 +96,12 @@ export function createServer(services: Services, options: ServerOptions = {}): S
       noDelay: true,
       insecureHTTPParser: false,
     },
-    app.callback(),
+    handle,
   )
   server.maxHeadersCount = 0 // Node's default drops headers after the 1,000th silently, If-None-Match among them
   server.timeout = SILENCE_MS
   // with this listener Node leaves it to us when to say 100 Continue
-  server.on('checkContinue', app.callback())
+  server.on('checkContinue', handle)
   server.on('clientError', refuseMalformed)
   const windowMs = options.bodyWindowMs ?? BODY_WINDOW_MS
   const watch = setInterval(() => endStalledBodies(bodies, windowMs), windowMs).unref()
@@ -149,4 +157,3 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
   const body = xmlDocument('Error', { Code: code, Message: 'The request could not be read as HTTP.' })
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/xml\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
 }
-

@@ -2,8 +2,8 @@
 import type { Bucket, Identity } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import type { Stores } from '../engine/stores.ts'
-import type { HttpRequestBody } from './request-body.ts'
 import type { S3Request } from './request.ts'
+import type { HttpRequestBody } from './request-body.ts'
 import type { Services } from './services.ts'
 
 export interface ServiceCall {

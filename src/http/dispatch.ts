@@ -80,7 +80,8 @@ export async function dispatch(
 
 function checkBucketName(name: string): void {
   const problem = bucketNameProblem(name)
-  if (problem !== undefined) throw new S3Error('InvalidBucketName', { message: `The specified bucket is not valid: ${problem}`, detail: { BucketName: name } })
+  if (problem !== undefined)
+    throw new S3Error('InvalidBucketName', { message: `The specified bucket is not valid: ${problem}`, detail: { BucketName: name } })
 }
 
 function findCredential({ rootCredential, stores }: Services, accessKeyId: string) {
@@ -92,7 +93,13 @@ function actionOf({ operation }: NamedOperation, request: S3Request): string {
 }
 
 /** The bucket of the request. To who is not signed in, a missing bucket looks like a forbidden one. */
-function findBucketFor(services: Services, request: S3Request, identity: Identity, found: NamedOperation | undefined, action: string): Bucket | undefined {
+function findBucketFor(
+  services: Services,
+  request: S3Request,
+  identity: Identity,
+  found: NamedOperation | undefined,
+  action: string,
+): Bucket | undefined {
   if (request.bucketName === undefined || found?.operation.resource === 'bucket-name') return undefined
   if (identity.kind === 'anonymous') authorize(identity, action, undefined, services.config.anonymous)
   return requiredBucket(services, request.bucketName)

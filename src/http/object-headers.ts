@@ -155,7 +155,9 @@ function readChecksum(request: S3Request): ExpectedDigests['checksum'] {
 export function unknownAlgorithm(header: string, value: string): S3Error {
   const isKnownToAws = /^(?:SHA512|MD5|XXHASH64|XXHASH3|XXHASH128)$/i.test(value)
   if (isKnownToAws) return headerNotImplemented(header, `The checksum algorithm ${value} is not supported`)
-  return new S3Error('InvalidRequest', { message: `Checksum algorithm provided is unsupported. Please try again with any of the valid types: [${ALGORITHMS.join(', ')}]` })
+  return new S3Error('InvalidRequest', {
+    message: `Checksum algorithm provided is unsupported. Please try again with any of the valid types: [${ALGORITHMS.join(', ')}]`,
+  })
 }
 
 /** Headers that identify a version: in every answer about it, 304 included. */

@@ -171,7 +171,12 @@ export const OPERATIONS = {
     handle: deleting.deleteObjects,
   },
   PostObject: { method: 'POST', resource: 'bucket', action: 's3:PutObject' },
-  RenameObject: { ...put('renameObject', 's3:PutObject'), resource: 'object', headers: ['x-amz-rename-source*', 'x-amz-client-token'], conditional: true },
+  RenameObject: {
+    ...put('renameObject', 's3:PutObject'),
+    resource: 'object',
+    headers: ['x-amz-rename-source*', 'x-amz-client-token'],
+    conditional: true,
+  },
   RestoreObject: { method: 'POST', resource: 'object', query: ['restore'], optional: ['versionId'], action: 's3:RestoreObject' },
   SelectObjectContent: { method: 'POST', resource: 'object', query: ['select'], optional: ['select-type'], action: 's3:GetObject' },
   GetObjectTorrent: { ...get('torrent', 's3:GetObject'), resource: 'object' },
@@ -201,7 +206,11 @@ export const OPERATIONS = {
     resource: 'object',
     headers: ['x-amz-if-match-initiated-time'],
   },
-  ListParts: { ...get('uploadId', 's3:ListMultipartUploadParts'), resource: 'object', optional: ['max-parts', 'part-number-marker', 'encoding-type'] },
+  ListParts: {
+    ...get('uploadId', 's3:ListMultipartUploadParts'),
+    resource: 'object',
+    optional: ['max-parts', 'part-number-marker', 'encoding-type'],
+  },
   ListMultipartUploads: {
     ...get('uploads', 's3:ListBucketMultipartUploads'),
     resource: 'bucket',

@@ -22,7 +22,13 @@ export function tokenOf(last: string, scope: string): string {
 export function valueOfToken(token: string, scope: string): string {
   try {
     const decoded: unknown = JSON.parse(Buffer.from(token, 'base64url').toString())
-    if (Array.isArray(decoded) && decoded.length === 2 && decoded[0] === scope && typeof decoded[1] === 'string' && tokenOf(decoded[1], scope) === token) {
+    if (
+      Array.isArray(decoded) &&
+      decoded.length === 2 &&
+      decoded[0] === scope &&
+      typeof decoded[1] === 'string' &&
+      tokenOf(decoded[1], scope) === token
+    ) {
       return decoded[1]
     }
   } catch {

@@ -42,7 +42,10 @@ function read(request: S3Request, names: Names, nowMs: number, onUnreadable: 'ma
     const condition = parseEntityTagCondition(value)
     if (condition !== undefined) return condition
     if (onUnreadable === 'matches-nothing') return MATCHES_NOTHING
-    throw new S3Error('InvalidArgument', { message: 'The entity tag condition could not be read.', detail: { ArgumentName: name, ArgumentValue: value } })
+    throw new S3Error('InvalidArgument', {
+      message: 'The entity tag condition could not be read.',
+      detail: { ArgumentName: name, ArgumentValue: value },
+    })
   }
   const unmodifiedSinceMs = ifUnmodifiedSince === undefined ? undefined : parseHttpDate(ifUnmodifiedSince, nowMs)
   const modifiedSinceMs = ifModifiedSince === undefined ? undefined : parseHttpDate(ifModifiedSince, nowMs)

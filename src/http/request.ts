@@ -102,7 +102,8 @@ export class S3Request implements SignedRequest {
     let found: string | undefined
     for (const [each, value] of this.query) {
       if (each !== name) continue
-      if (found !== undefined) throw new S3Error('InvalidArgument', { message: 'A query parameter stands in the request twice.', detail: { ArgumentName: name } })
+      if (found !== undefined)
+        throw new S3Error('InvalidArgument', { message: 'A query parameter stands in the request twice.', detail: { ArgumentName: name } })
       found = value
     }
     return found
@@ -132,7 +133,8 @@ function readHeaders(rawHeaders: readonly string[]): Map<string, string> {
     const value = rawHeaders[i + 1] as string
     const earlier = headers.get(name)
     if (earlier === undefined) headers.set(name, value)
-    else if (SINGLE_HEADERS.has(name)) throw new S3Error('InvalidRequest', { message: `The request has more than one ${name} header.`, detail: { HeaderName: name } })
+    else if (SINGLE_HEADERS.has(name))
+      throw new S3Error('InvalidRequest', { message: `The request has more than one ${name} header.`, detail: { HeaderName: name } })
     else headers.set(name, `${earlier},${value}`)
   }
   return headers
@@ -141,10 +143,13 @@ function readHeaders(rawHeaders: readonly string[]): Map<string, string> {
 function checkFraming(headers: ReadonlyMap<string, string>, httpVersion: string): void {
   const coding = headers.get('transfer-encoding')
   if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
-    throw new S3Error('NotImplemented', { detail: { Header: 'Transfer-Encoding', additionalMessage: 'Only the chunked transfer coding is supported' } })
+    throw new S3Error('NotImplemented', {
+      detail: { Header: 'Transfer-Encoding', additionalMessage: 'Only the chunked transfer coding is supported' },
+    })
   }
   const host = headers.get('host')
-  if (host === undefined ? httpVersion !== '1.0' : !HOST.test(host)) throw new S3Error('InvalidRequest', { message: 'The Host header is missing or not valid.' })
+  if (host === undefined ? httpVersion !== '1.0' : !HOST.test(host))
+    throw new S3Error('InvalidRequest', { message: 'The Host header is missing or not valid.' })
 }
 
 /** reg-name or IP literal, with an optional port; no user information, no path. */
@@ -170,7 +175,8 @@ function hoist(query: readonly (readonly [string, string])[]): Map<string, strin
     const lower = name.toLowerCase()
     const standsForHeader = HOISTED_CONDITIONS.has(lower) || (lower.startsWith('x-amz-') && !SIGNATURE_PARAMETERS.has(lower))
     if (!standsForHeader) continue
-    if (hoisted.has(lower)) throw new S3Error('InvalidArgument', { message: 'A query parameter stands in the request twice.', detail: { ArgumentName: name } })
+    if (hoisted.has(lower))
+      throw new S3Error('InvalidArgument', { message: 'A query parameter stands in the request twice.', detail: { ArgumentName: name } })
     hoisted.set(lower, Buffer.from(value).toString('latin1')) // as the header would have come: one character a byte
   }
   return hoisted

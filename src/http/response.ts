@@ -148,7 +148,14 @@ export function errorResponse(error: S3Error, accept: string | undefined, reques
     const type = /\bapplication\/problem\+json\b/i.test(accept) ? 'application/problem+json' : 'application/json'
     return { status: error.status, headers: [...headers, 'Content-Type', type], body: `${JSON.stringify(problemOf(error, requestId, resource))}\n` }
   }
-  const body = xmlDocument('Error', { Code: error.code, Message: error.message, ...error.detail, Resource: resource, RequestId: requestId, HostId: requestId })
+  const body = xmlDocument('Error', {
+    Code: error.code,
+    Message: error.message,
+    ...error.detail,
+    Resource: resource,
+    RequestId: requestId,
+    HostId: requestId,
+  })
   return { status: error.status, headers: [...headers, 'Content-Type', 'application/xml'], body: `${body}\n` }
 }
 

@@ -35,7 +35,8 @@ const CONDITIONS = ['if-match', 'if-none-match', 'if-unmodified-since'] as const
 export function screenHeaders(request: S3Request, operationName: string, row: Operation): void {
   for (const name of request.valueNames()) {
     if (!name.startsWith('x-amz-') || COMMON_HEADERS.has(name)) continue
-    const isKnown = row.header === name || (row.headers?.some((each) => (each.endsWith('*') ? name.startsWith(each.slice(0, -1)) : each === name)) ?? false)
+    const isKnown =
+      row.header === name || (row.headers?.some((each) => (each.endsWith('*') ? name.startsWith(each.slice(0, -1)) : each === name)) ?? false)
     if (!isKnown) throw headerNotImplemented(name, `The header is not supported for ${operationName}`)
   }
   if (row.conditional === true || row.method === 'GET' || row.method === 'HEAD') return

@@ -33,14 +33,21 @@ export function startSweeper(stores: Stores, options: SweeperOptions): Sweeper {
       // what cannot be read means: delete nothing, and try again later
       log.error('sweep failed', { err: error })
     }
-    if (!isStopping) timer = setTimeout(() => (running = run()), Math.min(PERIOD_MS_MAX, Math.max(1000, graceMs))).unref()
+    if (!isStopping) timer = setTimeout(again, Math.min(PERIOD_MS_MAX, Math.max(1000, graceMs))).unref()
   }
-  let running = sweepInherited(stores, () => isStopping)
-    .then((count) => {
+  const again = (): void => {
+    running = run()
+  }
+  const runFirst = async (): Promise<void> => {
+    try {
+      const count = await sweepInherited(stores, () => isStopping)
       if (count > 0) log.info('removed blobs that an earlier run left behind', { count })
-    })
-    .catch((error: unknown) => log.error('sweep of earlier blobs failed', { err: error }))
-    .then(run)
+    } catch (error) {
+      log.error('sweep of earlier blobs failed', { err: error })
+    }
+    await run()
+  }
+  let running = runFirst()
   return {
     stop: async () => {
       isStopping = true

@@ -3,18 +3,7 @@
  * durable when its promise resolves, and readers see it only from then on. Conditions come down as data and are judged in the very
  * transaction that installs the change. Refusals are answers; an exception means that the outcome is unknown (broken disk, lost connection).
  */
-import type {
-  Bucket,
-  Checksum,
-  Compatibility,
-  Credential,
-  NewContent,
-  ObjectMetadata,
-  ObjectVersion,
-  Owner,
-  Segment,
-  VersioningState,
-} from '../domain/model.ts'
+import type { Bucket, Checksum, Compatibility, Credential, NewContent, ObjectMetadata, ObjectVersion, Owner, Segment } from '../domain/model.ts'
 import type { Precondition, Target, WriteDecision } from '../domain/precondition.ts'
 
 export interface MetadataStore {
@@ -87,9 +76,7 @@ export interface CredentialFacts {
   readonly createdMs: number
 }
 
-export type StoredContent =
-  | { readonly kind: 'inline'; readonly bytes: Buffer }
-  | { readonly kind: 'segments'; readonly segments: readonly Segment[] }
+export type StoredContent = { readonly kind: 'inline'; readonly bytes: Buffer } | { readonly kind: 'segments'; readonly segments: readonly Segment[] }
 
 export interface ListQuery {
   readonly prefix: string
@@ -187,5 +174,3 @@ export type DeleteResult =
     }
   | Refusal
   | { readonly kind: 'no-such-bucket' }
-
-export type { VersioningState }

@@ -40,9 +40,11 @@ export async function createBucket(call: BucketNameCall): Promise<S3Response> {
   const { request, bucketName, identity, services, stores } = call
   refuseSharedAcl(request)
   const ownership = request.value('x-amz-object-ownership')
-  if (ownership !== undefined && ownership !== 'BucketOwnerEnforced') throw headerNotImplemented('x-amz-object-ownership', `${ownership} is not supported`)
+  if (ownership !== undefined && ownership !== 'BucketOwnerEnforced')
+    throw headerNotImplemented('x-amz-object-ownership', `${ownership} is not supported`)
   const lock = request.value('x-amz-bucket-object-lock-enabled')
-  if (lock !== undefined && lock.toLowerCase() !== 'false') throw headerNotImplemented('x-amz-bucket-object-lock-enabled', 'Object lock is not supported')
+  if (lock !== undefined && lock.toLowerCase() !== 'false')
+    throw headerNotImplemented('x-amz-bucket-object-lock-enabled', 'Object lock is not supported')
   await readCreateDocument(call)
   const owner = identity.kind === 'anonymous' ? services.rootCredential.owner : identity.owner
   const result = await stores.metadata.createBucket(bucketName, owner.id)

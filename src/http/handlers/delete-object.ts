@@ -12,7 +12,18 @@ import { readExpectedDigests } from '../object-headers.ts'
 import { DELETE_CONDITION_HEADERS, deleteKeyPrecondition, deletePrecondition } from '../preconditions.ts'
 import type { S3Response } from '../response.ts'
 import { headerNotImplemented } from '../screening.ts'
-import { childBoolean, childrenNamed, childText, malformedXml, parseXml, refuseUnknown, S3_NAMESPACE, type XmlChildren, type XmlElement, xmlDocument } from '../xml.ts'
+import {
+  childBoolean,
+  childrenNamed,
+  childText,
+  malformedXml,
+  parseXml,
+  refuseUnknown,
+  S3_NAMESPACE,
+  type XmlChildren,
+  type XmlElement,
+  xmlDocument,
+} from '../xml.ts'
 import { readVersionId } from './get-object.ts'
 import { ownerOf } from './put-object.ts'
 

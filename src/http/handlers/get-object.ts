@@ -2,10 +2,10 @@
 import { parseEntityTagCondition, strongMatch } from '../../domain/etag.ts'
 import { parseHttpDate } from '../../domain/http-date.ts'
 import type { ObjectVersion } from '../../domain/model.ts'
+import { decideRead } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
 import { checksumHeader } from '../../engine/digest-check.ts'
 import { findVersion, openObject } from '../../engine/objects.ts'
-import { decideRead } from '../../domain/precondition.ts'
 import { preconditionFailed } from '../../engine/refusals.ts'
 import type { ObjectCall } from '../call.ts'
 import { headerValue, metadataHeaders, validatorHeaders } from '../object-headers.ts'
@@ -40,7 +40,7 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
   })
   const { version } = opened
   const headers = validatorHeaders(bucket, version)
-  if (opened.kind === 'not-modified') return { status: 304, headers: [...headers, ...metadataHeaders(version, overrides, true)] }
+  if (opened.kind === 'not-modified') return { status: 304, headers: [...headers, ...metadataHeaders(version, NO_OVERRIDES, true)] }
   headers.push(...metadataHeaders(version, overrides, false), 'Accept-Ranges', 'bytes')
   let status = 200
   let lengthBytes = version.sizeBytes
@@ -61,7 +61,10 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
 export function readVersionId({ request }: ObjectCall): string | undefined {
   const versionId = request.parameter('versionId')
   if (versionId === '') {
-    throw new S3Error('InvalidArgument', { message: 'Version id cannot be the empty string', detail: { ArgumentName: 'versionId', ArgumentValue: '' } })
+    throw new S3Error('InvalidArgument', {
+      message: 'Version id cannot be the empty string',
+      detail: { ArgumentName: 'versionId', ArgumentValue: '' },
+    })
   }
   return versionId
 }

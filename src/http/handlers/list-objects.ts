@@ -89,7 +89,10 @@ export async function listObjectVersions(call: BucketCall): Promise<S3Response> 
   const keyMarker = request.parameter('key-marker') ?? ''
   const versionIdMarker = request.parameter('version-id-marker') ?? ''
   if (versionIdMarker !== '' && keyMarker === '') {
-    throw new S3Error('InvalidArgument', { message: 'A version-id marker cannot be specified without a key marker.', detail: { ArgumentName: 'version-id-marker' } })
+    throw new S3Error('InvalidArgument', {
+      message: 'A version-id marker cannot be specified without a key marker.',
+      detail: { ArgumentName: 'version-id-marker' },
+    })
   }
   const page = await stores.metadata.listVersions(bucket.id, {
     ...list,
@@ -98,7 +101,12 @@ export async function listObjectVersions(call: BucketCall): Promise<S3Response> 
   })
   const owners = ownersOf(call)
   const entries = page.versions.map((version) => {
-    const common = { Key: list.encode(version.key), VersionId: version.versionId, IsLatest: version.isLatest, LastModified: formatIsoDate(version.modifiedMs) }
+    const common = {
+      Key: list.encode(version.key),
+      VersionId: version.versionId,
+      IsLatest: version.isLatest,
+      LastModified: formatIsoDate(version.modifiedMs),
+    }
     if (version.isDeleteMarker) return { DeleteMarker: { ...common, Owner: owners(version.ownerId) } }
     return { Version: { ...common, ...bytesOf(version), Owner: owners(version.ownerId) } }
   })

@@ -3,6 +3,7 @@ import { listPage, successorOfPrefix } from '../../domain/listing.ts'
 import type { Bucket, Credential, ObjectVersion, Owner } from '../../domain/model.ts'
 import type {
   CredentialFacts,
+  Deletion,
   ListPage,
   ListQuery,
   ListVersionsPage,
@@ -13,7 +14,6 @@ import type {
   NewVersion,
   StoredContent,
   WriteCondition,
-  Deletion,
 } from '../metadata-store.ts'
 import { BUCKET_COLUMNS, type BucketRow, bucketOf, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
 import { openDatabase } from './schema.ts'
@@ -183,8 +183,12 @@ function prepareReads(db: Database.Database) {
     )
   const listed = `key, ${VERSION_COLUMNS.replace('metadata', "''")}`
   return {
-    credentials: rows(`SELECT access_key_id, owner_id, display_name, created_ms FROM credential JOIN owner ON owner.id = owner_id ORDER BY created_ms, 1`),
-    credential: rows(`SELECT access_key_id, secret_access_key, owner_id, display_name FROM credential JOIN owner ON owner.id = owner_id WHERE access_key_id = ?`),
+    credentials: rows(
+      `SELECT access_key_id, owner_id, display_name, created_ms FROM credential JOIN owner ON owner.id = owner_id ORDER BY created_ms, 1`,
+    ),
+    credential: rows(
+      `SELECT access_key_id, secret_access_key, owner_id, display_name FROM credential JOIN owner ON owner.id = owner_id WHERE access_key_id = ?`,
+    ),
     owner: db.prepare(`SELECT display_name FROM owner WHERE id = ?`).pluck(),
     bucket: rows(`SELECT ${BUCKET_COLUMNS} FROM bucket WHERE name = ?`),
     buckets: rows(
@@ -263,7 +267,13 @@ function listVersionsPage(read: ReturnType<typeof prepareReads>, bucketId: numbe
     }
   }
   for (;;) {
-    const rows = read.seekVersions.all({ bucketId, from, upTo: upTo ?? null, belowSeq, limit: Math.min(maxKeys + 1, VERSION_ROWS) }) as VersionListRow[]
+    const rows = read.seekVersions.all({
+      bucketId,
+      from,
+      upTo: upTo ?? null,
+      belowSeq,
+      limit: Math.min(maxKeys + 1, VERSION_ROWS),
+    }) as VersionListRow[]
     if (rows.length === 0) return page(false)
     let skipped = false
     for (const row of rows) {

@@ -7,8 +7,8 @@ import type Database from 'better-sqlite3'
 import { type Bucket, NULL_VERSION, type ObjectVersion, type VersioningState } from '../../domain/model.ts'
 import { decideCopySource, decideDelete, decideWrite, isConditional, type Target } from '../../domain/precondition.ts'
 import type {
-  Committed,
   CommitResult,
+  Committed,
   CopyResult,
   DeleteResult,
   Deletion,
@@ -40,7 +40,9 @@ export function prepareMutations(db: Database.Database) {
   const insertBucket = sql(`INSERT INTO bucket (name, owner_id, created_ms) VALUES (?, ?, ?)`)
   const versioningOf = sql(`SELECT versioning FROM bucket WHERE id = ?`).pluck()
   const setVersioningOf = sql(`UPDATE bucket SET versioning = ? WHERE id = ?`)
-  const bucketIsUsed = sql(`SELECT EXISTS (SELECT 1 FROM object WHERE bucket_id = @id) OR EXISTS (SELECT 1 FROM history WHERE bucket_id = @id)`).pluck()
+  const bucketIsUsed = sql(
+    `SELECT EXISTS (SELECT 1 FROM object WHERE bucket_id = @id) OR EXISTS (SELECT 1 FROM history WHERE bucket_id = @id)`,
+  ).pluck()
   const removeBucket = sql(`DELETE FROM bucket WHERE id = ?`)
   const removeChangesOfBucket = sql(`DELETE FROM key_change WHERE bucket_id = ?`)
 
@@ -96,7 +98,9 @@ export function prepareMutations(db: Database.Database) {
   }
 
   function findCurrent(bucketId: number, key: string, versioning: VersioningState): ObjectVersion | undefined {
-    const row = (currentLive.get(bucketId, key) ?? (versioning === 'unversioned' ? undefined : newestOld.get(bucketId, key))) as VersionRow | undefined
+    const row = (currentLive.get(bucketId, key) ?? (versioning === 'unversioned' ? undefined : newestOld.get(bucketId, key))) as
+      | VersionRow
+      | undefined
     return row === undefined ? undefined : versionOf(row)
   }
 
@@ -151,7 +155,12 @@ export function prepareMutations(db: Database.Database) {
     return decision.kind === 'proceed' ? undefined : { ...decision, current: targetOf(current) }
   }
 
-  function install(version: Omit<NewVersion, 'content'>, versioning: VersioningState, current: ObjectVersion | undefined, contentId: number): Committed {
+  function install(
+    version: Omit<NewVersion, 'content'>,
+    versioning: VersioningState,
+    current: ObjectVersion | undefined,
+    contentId: number,
+  ): Committed {
     const versionId = newVersionId(versioning)
     displaceCurrent(version.bucketId, version.key, versioning, current)
     putObject.run(

@@ -60,7 +60,7 @@ export class Writer {
         return
       }
       const id = this.#nextId++
-      this.#waiting.set(id, { resolve: resolve as (value: never) => void, reject })
+      this.#waiting.set(id, { resolve, reject })
       // after all requests that arrived in this turn have been read
       if (this.#outbox.length === 0) setImmediate(() => this.#send())
       this.#outbox.push({ id, call: { name, args } as unknown as MutationCall })

@@ -1,0 +1,242 @@
+#!/usr/bin/env node
+/** The command line. Every command takes the settings of `config.ts` as flags; nothing else is parsed here. */
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { get } from 'node:http'
+import { Command, CommanderError, Option } from 'commander'
+import {
+  type Config,
+  ConfigError,
+  environment,
+  type FlagValues,
+  flagOf,
+  loadConfig,
+  OPTIONS,
+  parseAccessKeyId,
+  parseSecretAccessKey,
+  settingsHelp,
+} from './config.ts'
+import type { MetadataStore } from './storage/metadata-store.ts'
+
+/** The settings, or the words on the command line, are wrong. */
+const EXIT_USAGE = 2
+const HEALTHCHECK_MS_MAX = 3000
+
+/** The command cannot do what it was asked to; the message says why, in one line. */
+class CommandError extends Error {
+  readonly exitCode: number
+
+  constructor(message: string, exitCode = 1) {
+    super(message)
+    this.exitCode = exitCode
+  }
+}
+
+interface KeyFlags {
+  readonly ownerId?: string
+  readonly displayName?: string
+  readonly json?: boolean
+}
+
+function buildProgram(): Command {
+  const program = new Command('matchbox')
+    .description('A conditional object storage server, S3-style.')
+    .version(packageVersion(), '--version', 'print the version')
+    .helpOption('--help', 'print this help')
+    .helpCommand(false)
+    .addHelpText('after', `\n${settingsHelp()}`)
+    .showSuggestionAfterError()
+    .exitOverride()
+
+  withSettings(program.command('serve [DIR]').description('serve; DIR defaults to MATCHBOX_DATA, then ./data')).action(
+    async (directory: string | undefined, _flags: unknown, command: Command) => {
+      const config = configOf(command, directory)
+      const { serve } = await import('./main.ts')
+      await serve(config)
+    },
+  )
+  withSettings(program.command('healthcheck').description('exit 0 if the server answers that it is ready')).action(
+    async (_flags: unknown, command: Command) => {
+      const config = configOf(command)
+      await checkHealth(config.host, config.port)
+    },
+  )
+  notYet(program.command('verify [DIR]').description('read everything back and compare it with its digests (not in this release)'))
+  notYet(program.command('backup DIR').description('consistent copy of a running server (not in this release)'))
+  notYet(program.command('restore DIR').description('bring a backup back (not in this release)'))
+
+  const key = program.command('key').description('credentials, also beside a running server').helpOption('--help').helpCommand(false)
+  withSettings(key.command('create').description('make a credential and print it; --access-key-id and --secret-access-key choose it'))
+    .option('--owner-id ID', 'who owns what is made with it; default: an owner of its own')
+    .option('--display-name NAME', 'name of the owner, for people')
+    .option('--json', 'print JSON')
+    .action(async (flags: KeyFlags, command: Command) => createKey(configOf(command, undefined, KEY_SETTINGS), command.opts(), flags))
+  withSettings(key.command('list').description('print the credentials, without their secrets'))
+    .option('--json', 'print JSON')
+    .action(async (flags: KeyFlags, command: Command) => listKeys(configOf(command), flags.json === true))
+  withSettings(key.command('revoke ACCESS_KEY_ID').description('refuse a credential from now on')).action(
+    async (accessKeyId: string, _flags: unknown, command: Command) => revokeKey(configOf(command), accessKeyId),
+  )
+  return program
+}
+
+/** Adds every setting as a flag. They are listed once, under `matchbox --help`, so here they are hidden. */
+function withSettings(command: Command): Command {
+  for (const option of Object.values(OPTIONS)) {
+    // A switch may stand without a value.
+    const value = option.placeholder === 'true|false' ? '[VALUE]' : '<VALUE>'
+    command.addOption(new Option(`--${flagOf(option)} ${value}`, option.help).preset('true').hideHelp())
+  }
+  // Unknown flags go to loadConfig, which reports them together with all other mistakes.
+  return command
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption('--help', 'print this help')
+    .addHelpText('after', '\nThe settings, each a flag too, are listed by matchbox --help.')
+    .exitOverride()
+}
+
+function notYet(command: Command): void {
+  command
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .exitOverride()
+    .action(() => {
+      throw new CommandError(`${command.name()} is not available in this release yet`, EXIT_USAGE)
+    })
+}
+
+/** Flags that mean the new key, not the root credential, in `key create`. */
+const KEY_SETTINGS: ReadonlySet<string> = new Set([flagOf(OPTIONS.accessKeyId), flagOf(OPTIONS.secretAccessKey)])
+
+/** @throws {ConfigError} */
+function configOf(command: Command, directory?: string, leftOut: ReadonlySet<string> = new Set()): Config {
+  const given = command.opts<Record<string, string | undefined>>()
+  const flags: Record<string, string | undefined> = {}
+  for (const option of Object.values(OPTIONS)) {
+    const flag = flagOf(option)
+    if (!leftOut.has(flag)) flags[flag] = given[camelCase(flag)]
+  }
+  // An argument that begins with a dash is a flag that nobody declared.
+  const unknown = command.args.filter((argument) => argument.startsWith('-') && argument !== '-')
+  if (unknown.length === 0) {
+    const extra = command.args.slice(command.registeredArguments.length)
+    if (extra.length > 0) throw new CommandError(`too many arguments: ${extra.join(' ')}`, EXIT_USAGE)
+    if (directory !== undefined) flags[flagOf(OPTIONS.dataDir)] = directory
+  }
+  return loadConfig(environment(), flags satisfies FlagValues, unknown)
+}
+
+function camelCase(flag: string): string {
+  return flag.replaceAll(/-(\w)/g, (_dash, letter: string) => letter.toUpperCase())
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { readonly version: string }).version
+}
+
+/** Resolves when `GET /-/health/ready` answers 200. */
+function checkHealth(host: string, port: number): Promise<void> {
+  const anyAddress = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+  return new Promise((resolve, reject) => {
+    const fail = (reason: string): void => reject(new CommandError(`not ready: ${reason}`))
+    const request = get({ host: anyAddress, port, path: '/-/health/ready', agent: false }, (response) => {
+      response.resume()
+      clearTimeout(deadline)
+      if (response.statusCode === 200) resolve()
+      else fail(`status ${response.statusCode}`)
+    })
+    const deadline = setTimeout(() => request.destroy(new Error(`no answer within ${HEALTHCHECK_MS_MAX} ms`)), HEALTHCHECK_MS_MAX)
+    request.on('error', (error) => {
+      clearTimeout(deadline)
+      fail(error.message)
+    })
+  })
+}
+
+async function createKey(config: Config, given: Readonly<Record<string, string | undefined>>, flags: KeyFlags): Promise<void> {
+  const { accessKeyId: chosenId, secretAccessKey: chosenSecret } = given
+  if ((chosenId === undefined) !== (chosenSecret === undefined)) {
+    throw new CommandError('--access-key-id and --secret-access-key are given both, or neither', EXIT_USAGE)
+  }
+  const accessKeyId = chosen('--access-key-id', chosenId, parseAccessKeyId) ?? `MB${randomBytes(9).toString('hex').toUpperCase()}`
+  const secretAccessKey = chosen('--secret-access-key', chosenSecret, parseSecretAccessKey) ?? randomBytes(30).toString('base64url')
+  const ownerId = chosen('--owner-id', flags.ownerId, parseOwnerText) ?? randomBytes(32).toString('hex')
+  const displayName = chosen('--display-name', flags.displayName, parseOwnerText) ?? accessKeyId
+  if (accessKeyId === config.accessKeyId) throw new CommandError(`${accessKeyId} is the root credential`)
+  const owner = { id: ownerId, displayName }
+  const made = await withMetadata(config, (metadata) => metadata.createCredential({ accessKeyId, secretAccessKey, owner, createdMs: Date.now() }))
+  if (made === 'exists') throw new CommandError(`there is a credential ${accessKeyId} already`)
+  const lines = [`access key id      ${accessKeyId}`, `secret access key  ${secretAccessKey}`, `owner              ${ownerId} (${displayName})`]
+  print(flags.json === true ? JSON.stringify({ accessKeyId, secretAccessKey, ownerId, displayName }) : lines.join('\n'))
+}
+
+async function listKeys(config: Config, asJson: boolean): Promise<void> {
+  const listed = await withMetadata(config, (metadata) => metadata.listCredentials())
+  const keys = listed.map(({ accessKeyId, owner, createdMs }) => ({
+    accessKeyId,
+    ownerId: owner.id,
+    displayName: owner.displayName,
+    created: new Date(createdMs).toISOString(),
+  }))
+  if (asJson) return print(JSON.stringify(keys))
+  for (const key of keys) print(`${key.accessKeyId}  ${key.created}  ${key.ownerId}  ${key.displayName}`)
+}
+
+async function revokeKey(config: Config, accessKeyId: string): Promise<void> {
+  const wasThere = await withMetadata(config, (metadata) => metadata.revokeCredential(accessKeyId))
+  if (!wasThere) throw new CommandError(`there is no credential ${accessKeyId}`)
+  print(`revoked ${accessKeyId}`)
+}
+
+/** Works beside a running server: the database serves several processes. */
+async function withMetadata<Result>(config: Config, work: (metadata: MetadataStore) => Promise<Result>): Promise<Result> {
+  if (!existsSync(config.dataDir)) throw new CommandError(`there is no data directory ${config.dataDir}: it is made by matchbox serve`)
+  process.umask(0o077)
+  const { openStores } = await import('./engine/stores.ts')
+  const stores = await openStores({ dataDir: config.dataDir, inlineBytes: config.inlineBytes, onFatal: () => undefined })
+  try {
+    return await work(stores.metadata)
+  } finally {
+    await stores.close()
+  }
+}
+
+function chosen(name: string, text: string | undefined, parse: (text: string) => string): string | undefined {
+  if (text === undefined) return undefined
+  try {
+    return parse(text)
+  } catch (error) {
+    throw new CommandError(`${name} ${(error as Error).message}`, EXIT_USAGE)
+  }
+}
+
+function parseOwnerText(text: string): string {
+  if (!/^[^\p{Cc}]{1,128}$/u.test(text)) throw new Error('must be 1 to 128 characters, none of them a control character')
+  return text
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+/** Tells what went wrong, for people; the exit code of it. */
+function report(error: unknown): number {
+  // Commander has printed its help, its version or its complaint already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE
+  if (error instanceof ConfigError) {
+    for (const mistake of error.mistakes) process.stderr.write(`matchbox: ${mistake}\n`)
+    process.stderr.write('matchbox: the settings are listed by matchbox --help\n')
+    return EXIT_USAGE
+  }
+  if (error instanceof CommandError || (error instanceof Error && error.name === 'StartError')) process.stderr.write(`matchbox: ${error.message}\n`)
+  else process.stderr.write(`matchbox: ${error instanceof Error ? error.stack : String(error)}\n`)
+  return error instanceof CommandError ? error.exitCode : 1
+}
+
+try {
+  await buildProgram().parseAsync()
+} catch (error) {
+  process.exit(report(error))
+}
