@@ -395,7 +395,7 @@ function answerToHead(bucket: string, key: string, headers: Record<string, strin
     socket.on('close', done)
     socket.on('data', (chunk: Buffer) => {
       text += chunk.toString('latin1')
-      if (text.endsWith('</Error>') || text.endsWith('\r\n\r\n')) done()
+      if (/(?:<\/Error>\s*|^HTTP\/1\.1 100 Continue\r\n\r\n)$/.test(text)) done()
     })
   })
 }
