@@ -44,7 +44,7 @@ export async function serve(config: Config): Promise<void> {
   const root = findRootCredential(config, log)
   announce(config, log)
   const stores = await openStores({ dataDir: config.dataDir, inlineBytes: config.inlineBytes, onFatal: endWhenUnknown(log) })
-  for (const name of config.buckets) await stores.metadata.createBucket(name, ROOT_OWNER.id)
+  for (const name of config.buckets) await stores.metadata.createBucket({ name, ownerId: ROOT_OWNER.id, hasObjectLock: false })
   const sweeper = startSweeper(stores, { graceMs: config.sweepGraceMs, log })
   const closeAll = async (): Promise<void> => {
     await sweeper.stop()

@@ -8,6 +8,16 @@ const GIB = 1024 * MIB
 export const KEY_BYTES_MAX = 1024
 /** Largest object of one PUT. https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html */
 export const PUT_BYTES_MAX = 5 * GIB
+/** Largest object, made of parts. https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
+export const OBJECT_BYTES_MAX = 48.8 * 1024 * GIB
+/** Parts of one upload, and their numbers. https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
+export const PART_NUMBER_MAX = 10_000
+/** Smallest part but the last. https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
+export const PART_BYTES_MIN = 5 * MIB
+/** Entries of one ListParts, ListMultipartUploads or GetObjectAttributes page. */
+export const LIST_PARTS_MAX = 1000
+/** CompleteMultipartUpload alone may be larger than other XML: 10,000 parts with a checksum each. */
+export const COMPLETE_XML_BYTES_MAX = 4 * MIB
 /** User metadata of one object: names and values together. https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html */
 export const USER_METADATA_BYTES_MAX = 2 * KIB
 /** Keys of one DeleteObjects. https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html */
@@ -21,7 +31,7 @@ export const XML_BYTES_MAX = 1 * MIB
 export const DELETE_OBJECTS_XML_BYTES_MAX = 8 * MIB
 /** Nesting of an XML request body: the deepest S3 document has 7 levels. */
 export const XML_DEPTH_MAX = 16
-/** Elements of an XML request body: DeleteObjects with 1,000 keys and five fields each has about 6,000. */
+/** Elements of an XML request body: CompleteMultipartUpload with 10,000 parts and three fields each has 40,001. */
 export const XML_ELEMENTS_MAX = 50_000
 /** Name of a bucket. https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html */
 export const BUCKET_NAME_MIN = 3

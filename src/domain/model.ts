@@ -51,6 +51,23 @@ export interface ObjectMetadata {
   readonly user: Readonly<Record<string, string>>
 }
 
+/** A label: key and value, unique by key. */
+export type Tag = readonly [key: string, value: string]
+
+export interface Retention {
+  readonly mode: 'GOVERNANCE' | 'COMPLIANCE'
+  readonly untilMs: number
+}
+
+/** What most versions do not have, and what may change after a version was written without making it another one. */
+export interface VersionTraits {
+  readonly tags?: readonly Tag[]
+  readonly retention?: Retention
+  readonly hasLegalHold?: true
+}
+
+export const NO_TRAITS: VersionTraits = Object.freeze({})
+
 /** The version id of an object in a bucket that was never versioned, or is suspended. */
 export const NULL_VERSION = 'null'
 
@@ -71,6 +88,7 @@ export interface ObjectVersion {
   readonly storageClass: string
   readonly metadata: ObjectMetadata
   readonly checksum: Checksum | undefined
+  readonly traits: VersionTraits
 }
 
 /** A run of bytes inside one blob file. */
@@ -89,8 +107,55 @@ export interface StoredBlob {
   readonly crc64: string
 }
 
-/** The bytes of a new version: small ones travel with the row, large ones stand in blobs already. */
-export type NewContent = { readonly kind: 'inline'; readonly bytes: Uint8Array } | { readonly kind: 'blob'; readonly blob: StoredBlob }
+/** The bytes of a new version or part: small ones travel with the row, large ones stand in blobs already, of their own or of another content. */
+export type NewContent =
+  | { readonly kind: 'inline'; readonly bytes: Uint8Array }
+  | { readonly kind: 'blob'; readonly blob: StoredBlob }
+  | { readonly kind: 'shared'; readonly segments: readonly Segment[] }
+
+/** How the checksum of a multipart object comes about: over all its bytes, or over the checksums of its parts. */
+export interface ChecksumPlan {
+  readonly algorithm: ChecksumAlgorithm
+  readonly type: Checksum['type']
+}
+
+/** A multipart upload that was begun and is neither completed nor aborted. */
+export interface Upload {
+  /** Sorts by the time it was begun. */
+  readonly uploadId: string
+  readonly bucketId: number
+  readonly key: string
+  /** The number of the last change when it was begun. */
+  readonly openedAtSeq: number
+  readonly initiatedMs: number
+  readonly ownerId: string
+  readonly storageClass: string
+  readonly metadata: ObjectMetadata
+  /** undefined: the client chose none, and the object gets CRC64NVME over all its bytes. */
+  readonly checksumPlan: ChecksumPlan | undefined
+  readonly traits: VersionTraits
+}
+
+export interface UploadedPart {
+  readonly partNumber: number
+  /** Changes when the part is uploaded again. */
+  readonly contentId: number
+  readonly sizeBytes: number
+  readonly modifiedMs: number
+  /** MD5 of the part, in lower-case hexadecimal. */
+  readonly md5Hex: string
+  /** In the algorithm of the upload's plan, or CRC64NVME. */
+  readonly checksum: Checksum
+}
+
+/** A part of an object that a multipart upload made. */
+export interface ObjectPart {
+  /** Its place among the parts: 1, 2, 3, whatever numbers they were uploaded under. */
+  readonly partNumber: number
+  readonly startByte: number
+  readonly sizeBytes: number
+  readonly checksum: Checksum | undefined
+}
 
 /** How far answers follow AWS where AWS, RFC 9110 and ceph/s3-tests differ. */
 export type Compatibility = 'superset' | 'aws' | 'rgw'

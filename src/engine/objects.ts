@@ -10,10 +10,12 @@ import {
   type NewContent,
   NULL_VERSION,
   type ObjectMetadata,
+  type ObjectPart,
   type ObjectVersion,
+  type VersionTraits,
 } from '../domain/model.ts'
 import { decideCopySource, decideDelete, decideRead, decideWrite, isConditional, type Precondition } from '../domain/precondition.ts'
-import { decideRange } from '../domain/range.ts'
+import { decideRange, type RangeDecision } from '../domain/range.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { OutcomeUnknownError } from '../storage/errors.ts'
 import type { Committed, DeleteResult, WriteCondition } from '../storage/metadata-store.ts'
@@ -35,6 +37,7 @@ export interface PutObjectInput {
   readonly ownerId: string
   readonly storageClass: string
   readonly metadata: ObjectMetadata
+  readonly traits: VersionTraits
 }
 
 export interface PutObjectOutput extends Committed {
@@ -47,13 +50,14 @@ export async function putObject(stores: Stores, input: PutObjectInput): Promise<
   const { bucket, key, body, expected } = input
   if (body.lengthBytes !== undefined && body.lengthBytes > PUT_BYTES_MAX) throw tooLarge(body.lengthBytes)
   const condition = openWrite(stores, bucket, key, input.when)
-  const received = await receive(stores, body, expected)
+  const received = await receive(stores, body, expected, stores.inlineBytes)
   const { bucketId, content, etag, sizeBytes, checksum } = { bucketId: bucket.id, ...received }
-  const { ownerId, storageClass, metadata } = input
-  const version = { bucketId, key, etag, sizeBytes, content, ownerId, storageClass, metadata, checksum }
+  const { ownerId, storageClass, metadata, traits } = input
+  const version = { bucketId, key, etag, sizeBytes, content, ownerId, storageClass, metadata, checksum, traits }
   const result = await discardingOnFailure(stores, content, () => stores.metadata.commitVersion(version, condition))
   if (result.kind === 'committed') return { ...result, etag, checksum }
   await discard(stores, content)
+  if (result.kind === 'source-changed') throw new Error('a new content shares no blobs')
   throw result.kind === 'no-such-bucket' ? noSuchBucket(bucket) : refused(result, key)
 }
 
@@ -63,11 +67,14 @@ interface Received {
   readonly etag: string
   readonly sizeBytes: number
   readonly checksum: Checksum | undefined
+  /** CRC64NVME in base64; undefined for inline bytes. */
+  readonly crc64: string | undefined
 }
 
-async function receive(stores: Stores, body: RequestBody, expected: ExpectedDigests): Promise<Received> {
-  if (body.lengthBytes !== undefined && body.lengthBytes <= stores.inlineBytes) {
-    return receivedInline(await body.collect(stores.inlineBytes), body, expected)
+/** @param inlineBytes up to this size the bytes stay in memory; below 0 they always become a blob. */
+export async function receive(stores: Stores, body: RequestBody, expected: ExpectedDigests, inlineBytes: number): Promise<Received> {
+  if (body.lengthBytes !== undefined && body.lengthBytes <= inlineBytes) {
+    return receivedInline(await body.collect(inlineBytes), body, expected)
   }
   const wanted = expected.checksum?.algorithm
   const digests = new Digests(wanted === undefined || wanted === 'CRC64NVME' ? ['CRC64NVME'] : ['CRC64NVME', wanted])
@@ -93,14 +100,14 @@ async function receive(stores: Stores, body: RequestBody, expected: ExpectedDige
       gathered = []
       gatheredBytes = 0
     }
-    if (blob.writer === undefined && sizeBytes <= stores.inlineBytes) return receivedInline(Buffer.concat(gathered), body, expected)
+    if (blob.writer === undefined && sizeBytes <= inlineBytes) return receivedInline(Buffer.concat(gathered), body, expected)
     blob.writer ??= await stores.blobs.create()
     await writing
     await blob.writer.write(gathered)
     const result = digests.finish()
     const checksum = verifyDigests(expected, body.trailers, result.md5Hex, (algorithm) => result.value(algorithm))
     const stored = await blob.writer.finish(result.hex('CRC64NVME'))
-    return { content: { kind: 'blob', blob: stored }, etag: result.md5Hex, sizeBytes, checksum }
+    return { content: { kind: 'blob', blob: stored }, etag: result.md5Hex, sizeBytes, checksum, crc64: result.value('CRC64NVME') }
   } catch (error) {
     await writing?.catch(() => {})
     await blob.writer?.discard()
@@ -112,11 +119,11 @@ function receivedInline(bytes: Buffer, body: RequestBody, expected: ExpectedDige
   const etag = md5Hex(bytes)
   const checksum = verifyDigests(expected, body.trailers, etag, (algorithm: ChecksumAlgorithm) => checksumOf(algorithm, bytes))
   // a copy of its own: what crosses to the writer thread would otherwise take the whole network buffer along
-  return { content: { kind: 'inline', bytes: new Uint8Array(bytes) }, etag, sizeBytes: bytes.length, checksum }
+  return { content: { kind: 'inline', bytes: new Uint8Array(bytes) }, etag, sizeBytes: bytes.length, checksum, crc64: undefined }
 }
 
 /** Run a commit; if it throws, drop the blob, unless the commit may have gone through: then its blob is kept. */
-async function discardingOnFailure<T>(stores: Stores, content: NewContent, commit: () => Promise<T>): Promise<T> {
+export async function discardingOnFailure<T>(stores: Stores, content: NewContent, commit: () => Promise<T>): Promise<T> {
   try {
     return await commit()
   } catch (error) {
@@ -125,7 +132,7 @@ async function discardingOnFailure<T>(stores: Stores, content: NewContent, commi
   }
 }
 
-async function discard(stores: Stores, content: NewContent): Promise<void> {
+export async function discard(stores: Stores, content: NewContent): Promise<void> {
   if (content.kind === 'blob') await stores.blobs.remove([content.blob.blobId])
 }
 
@@ -133,7 +140,7 @@ async function discard(stores: Stores, content: NewContent): Promise<void> {
  * The early look of a write: may refuse, never admits. Also notes the number of the last change, so that the commit can tell
  * whether the key was touched while the operation was open.
  */
-function openWrite(stores: Stores, bucket: Bucket, key: string, when: Precondition): WriteCondition {
+export function openWrite(stores: Stores, bucket: Bucket, key: string, when: Precondition): WriteCondition {
   if (!isConditional(when)) return { when, openedAtSeq: 0 }
   const openedAtSeq = stores.metadata.changeSeq()
   const current = stores.metadata.findCurrent(bucket, key)
@@ -148,6 +155,8 @@ export interface OpenObjectInput {
   readonly versionId: string | undefined
   readonly when: Precondition
   readonly range: string | undefined
+  /** One part of a multipart object instead of a range; 1 is also the whole of any other object. */
+  readonly partNumber: number | undefined
   /** Whether `If-Range` lets the range stand for this version. */
   readonly rangeHolds: (version: ObjectVersion) => boolean
   readonly nowMs: number
@@ -163,6 +172,8 @@ export type OpenedObject =
       readonly firstByte: number
       readonly lastByte: number
       readonly content: ObjectContent | undefined
+      /** Where a part was asked for by its number. */
+      readonly part: ObjectPart | undefined
     }
 
 /**
@@ -175,7 +186,8 @@ export async function openObject(stores: Stores, input: OpenObjectInput): Promis
     const decision = decideRead(input.when, version, input.nowMs)
     if (decision.kind === 'failed') throw preconditionFailed(decision.condition, version)
     if (decision.kind === 'not-modified') return { kind: 'not-modified', version }
-    const range = input.range !== undefined && input.rangeHolds(version) ? decideRange(input.range, version.sizeBytes) : ({ kind: 'whole' } as const)
+    const part = input.partNumber === undefined ? undefined : findPart(stores, version, input.partNumber)
+    const range = decidePiece(input, version, part)
     if (range.kind === 'unsatisfiable') throw unsatisfiable(input.range as string, version)
     const firstByte = range.kind === 'part' ? range.firstByte : 0
     const lastByte = range.kind === 'part' ? range.lastByte : version.sizeBytes - 1
@@ -189,8 +201,31 @@ export async function openObject(stores: Stores, input: OpenObjectInput): Promis
           ? contentOfBytes(range.kind === 'part' ? stored.bytes.subarray(firstByte, lastByte + 1) : stored.bytes)
           : await openSegments(stores.blobs, stored.segments, firstByte, lastByte)
     }
-    return range.kind === 'part' ? { kind: 'part', version, firstByte, lastByte, content } : { kind: 'whole', version, content }
+    return range.kind === 'part' ? { kind: 'part', version, firstByte, lastByte, content, part } : { kind: 'whole', version, content }
   }
+}
+
+function decidePiece({ range, rangeHolds }: OpenObjectInput, version: ObjectVersion, part: ObjectPart | undefined): RangeDecision {
+  if (part !== undefined) {
+    if (part.sizeBytes === 0) return { kind: 'whole' } // an empty part is a part of an empty object, or none that a range could name
+    return { kind: 'part', firstByte: part.startByte, lastByte: part.startByte + part.sizeBytes - 1 }
+  }
+  return range !== undefined && rangeHolds(version) ? decideRange(range, version.sizeBytes) : { kind: 'whole' }
+}
+
+/** @throws {S3Error} InvalidPartNumber */
+function findPart(stores: Stores, version: ObjectVersion, partNumber: number): ObjectPart {
+  const count = partsCount(version)
+  if (count === undefined && partNumber === 1) return { partNumber, startByte: 0, sizeBytes: version.sizeBytes, checksum: version.checksum }
+  const part = count === undefined ? undefined : stores.metadata.findObjectPart(version.contentId, partNumber)
+  if (part === undefined) throw new S3Error('InvalidPartNumber', { detail: { PartNumberRequested: partNumber, ActualPartCount: count ?? 1 } })
+  return part
+}
+
+/** How many parts a multipart object was made of: its ETag says it. undefined for any other object. */
+export function partsCount({ etag }: ObjectVersion): number | undefined {
+  const dash = etag.lastIndexOf('-')
+  return dash === -1 ? undefined : Number(etag.slice(dash + 1))
 }
 
 /** The version that a read names. @throws {S3Error} NoSuchKey, NoSuchVersion, MethodNotAllowed (a delete marker by its id) */
@@ -224,6 +259,8 @@ export interface CopyObjectInput {
   readonly storageClass: string
   /** undefined: the source's. */
   readonly metadata: ObjectMetadata | undefined
+  readonly traits: VersionTraits
+  readonly keepsTags: boolean
   readonly nowMs: number
 }
 
@@ -236,8 +273,9 @@ export async function copyObject(stores: Stores, input: CopyObjectInput): Promis
   const decision = decideCopySource(source.when, found, input.nowMs)
   if (decision.kind === 'failed') throw preconditionFailed(decision.condition, found)
   const condition = openWrite(stores, bucket, key, input.when)
-  const { ownerId, storageClass, metadata } = input
-  const result = await stores.metadata.copyVersion({ source, bucketId: bucket.id, key, ownerId, storageClass, metadata }, condition)
+  const { ownerId, storageClass, metadata, traits, keepsTags } = input
+  const copy = { source, bucketId: bucket.id, key, ownerId, storageClass, metadata, traits, keepsTags }
+  const result = await stores.metadata.copyVersion(copy, condition)
   switch (result.kind) {
     case 'committed':
       return result
@@ -254,7 +292,8 @@ export async function copyObject(stores: Stores, input: CopyObjectInput): Promis
   }
 }
 
-function findCopySource(stores: Stores, bucket: Bucket, key: string, versionId: string | undefined): ObjectVersion {
+/** @throws {S3Error} NoSuchKey, NoSuchVersion, InvalidRequest (a delete marker by its id) */
+export function findCopySource(stores: Stores, bucket: Bucket, key: string, versionId: string | undefined): ObjectVersion {
   if (versionId === undefined) return findVersion(stores, bucket, key, undefined)
   const version = stores.metadata.findVersion(bucket, key, versionId)
   if (version === undefined) throw new S3Error('NoSuchVersion', { detail: { Key: key, VersionId: versionId } })
@@ -271,21 +310,29 @@ export interface DeleteObjectInput {
   readonly when: Precondition
   readonly compatibility: Compatibility
   readonly ownerId: string
+  readonly bypassGovernance: boolean
 }
 
 export type DeletedObject = Extract<DeleteResult, { readonly kind: 'deleted' }>
 
 /** @throws {S3Error} PreconditionFailed, NoSuchKey (If-Match on a missing key), NoSuchBucket */
 export async function deleteObject(stores: Stores, input: DeleteObjectInput): Promise<DeletedObject> {
-  const { bucket, key, versionId, when, compatibility, ownerId } = input
+  const { bucket, key, versionId, when, compatibility, ownerId, bypassGovernance } = input
   if (isConditional(when)) {
     const target = versionId === undefined ? stores.metadata.findCurrent(bucket, key) : stores.metadata.findVersion(bucket, key, versionId)
     const decision = decideDelete(when, target, versionId !== undefined, compatibility)
     if (decision.kind !== 'proceed') throw refused({ ...decision, current: target }, key)
   }
-  const result = await stores.metadata.deleteObject({ bucketId: bucket.id, key, versionId, when, compatibility, ownerId })
+  const result = await stores.metadata.deleteObject({ bucketId: bucket.id, key, versionId, when, compatibility, ownerId, bypassGovernance })
   if (result.kind === 'deleted') return result
-  throw result.kind === 'no-such-bucket' ? noSuchBucket(bucket) : refused(result, key)
+  throw deleteRefused(result, bucket, key)
+}
+
+/** Why a deletion was not made, as the error that the client gets. */
+export function deleteRefused(result: Exclude<DeleteResult, { readonly kind: 'deleted' }>, bucket: Bucket, key: string): S3Error {
+  if (result.kind === 'no-such-bucket') return noSuchBucket(bucket)
+  if (result.kind === 'locked') return new S3Error('AccessDenied', { message: 'Access Denied because object protected by object lock.' })
+  return refused(result, key)
 }
 
 function tooLarge(sizeBytes: number): S3Error {

@@ -103,15 +103,15 @@ export function refuseSharedAcl(request: S3Request): void {
   if (acl !== undefined && !PRIVATE_ACLS.has(acl)) throw headerNotImplemented('x-amz-acl', `The canned ACL ${acl} is not supported`)
 }
 
-const ALGORITHMS: readonly ChecksumAlgorithm[] = ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256']
+export const CHECKSUM_ALGORITHMS: readonly ChecksumAlgorithm[] = ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256']
 
 export function checksumAlgorithm(name: string): ChecksumAlgorithm | undefined {
-  return ALGORITHMS.find((algorithm) => algorithm === name.toUpperCase())
+  return CHECKSUM_ALGORITHMS.find((algorithm) => algorithm === name.toUpperCase())
 }
 
 /** What the client announces of its body: Content-MD5 and one checksum, in a header or in a trailer. @throws {S3Error} InvalidDigest, InvalidRequest */
 export function readExpectedDigests(request: S3Request): ExpectedDigests {
-  return { md5Hex: readContentMd5(request), checksum: readChecksum(request) }
+  return { md5Hex: readContentMd5(request), checksum: readChecksumOf(request, 'body') }
 }
 
 function readContentMd5(request: S3Request): string | undefined {
@@ -124,13 +124,17 @@ function readContentMd5(request: S3Request): string | undefined {
   return bytes.toString('hex')
 }
 
-function readChecksum(request: S3Request): ExpectedDigests['checksum'] {
+/**
+ * One checksum in a header or in a trailer. Of a whole object that is made of parts it may end in their number.
+ * @throws {S3Error} InvalidRequest
+ */
+export function readChecksumOf(request: S3Request, what: 'body' | 'whole object'): ExpectedDigests['checksum'] {
   const named = request.value('x-amz-sdk-checksum-algorithm')
   const algorithm = named === undefined ? undefined : checksumAlgorithm(named)
   if (named !== undefined && algorithm === undefined) throw unknownAlgorithm('x-amz-sdk-checksum-algorithm', named)
-  const inHeaders = ALGORITHMS.filter((each) => request.value(checksumHeader(each)) !== undefined)
+  const inHeaders = CHECKSUM_ALGORITHMS.filter((each) => request.value(checksumHeader(each)) !== undefined)
   const trailers = (request.value('x-amz-trailer') ?? '').toLowerCase().split(',')
-  const inTrailers = ALGORITHMS.filter((each) => trailers.some((name) => name.trim() === checksumHeader(each)))
+  const inTrailers = CHECKSUM_ALGORITHMS.filter((each) => trailers.some((name) => name.trim() === checksumHeader(each)))
   const found = [...inHeaders, ...inTrailers]
   if (found.length > 1) {
     throw new S3Error('InvalidRequest', { message: 'Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.' })
@@ -146,7 +150,8 @@ function readChecksum(request: S3Request): ExpectedDigests['checksum'] {
     throw new S3Error('InvalidRequest', { message: 'Value for x-amz-sdk-checksum-algorithm header is invalid.' })
   }
   const value = request.value(checksumHeader(only))
-  if (value !== undefined && !isChecksumValue(only, value)) {
+  const digits = what === 'body' ? value : value?.replace(/-\d{1,5}$/, '')
+  if (digits !== undefined && !isChecksumValue(only, digits)) {
     throw new S3Error('InvalidRequest', { message: `Value for ${checksumHeader(only)} header is invalid.` })
   }
   return { algorithm: only, value }
@@ -156,7 +161,7 @@ export function unknownAlgorithm(header: string, value: string): S3Error {
   const isKnownToAws = /^(?:SHA512|MD5|XXHASH64|XXHASH3|XXHASH128)$/i.test(value)
   if (isKnownToAws) return headerNotImplemented(header, `The checksum algorithm ${value} is not supported`)
   return new S3Error('InvalidRequest', {
-    message: `Checksum algorithm provided is unsupported. Please try again with any of the valid types: [${ALGORITHMS.join(', ')}]`,
+    message: `Checksum algorithm provided is unsupported. Please try again with any of the valid types: [${CHECKSUM_ALGORITHMS.join(', ')}]`,
   })
 }
 

@@ -7,6 +7,7 @@ import * as bucket from './handlers/bucket.ts'
 import * as deleting from './handlers/delete-object.ts'
 import * as getting from './handlers/get-object.ts'
 import * as listing from './handlers/list-objects.ts'
+import * as multipart from './handlers/multipart.ts'
 import * as putting from './handlers/put-object.ts'
 import * as versioning from './handlers/versioning.ts'
 import type { S3Request } from './request.ts'
@@ -183,8 +184,16 @@ export const OPERATIONS = {
   UpdateObjectEncryption: { ...put('encryption', 's3:UpdateObjectEncryption'), resource: 'object', optional: ['versionId'] },
 
   // multipart
-  CreateMultipartUpload: { method: 'POST', resource: 'object', query: ['uploads'], action: 's3:PutObject', headers: OBJECT_WRITE_HEADERS },
-  UploadPart: { method: 'PUT', resource: 'object', query: ['partNumber', 'uploadId'], action: 's3:PutObject' },
+  CreateMultipartUpload: {
+    method: 'POST',
+    resource: 'object',
+    query: ['uploads'],
+    action: 's3:PutObject',
+    headers: OBJECT_WRITE_HEADERS,
+    conditional: true,
+    handle: multipart.createMultipartUpload,
+  },
+  UploadPart: { method: 'PUT', resource: 'object', query: ['partNumber', 'uploadId'], action: 's3:PutObject', handle: multipart.uploadPart },
   UploadPartCopy: {
     method: 'PUT',
     resource: 'object',
@@ -192,6 +201,7 @@ export const OPERATIONS = {
     header: 'x-amz-copy-source',
     action: 's3:PutObject',
     headers: [...COPY_SOURCE_HEADERS, 'x-amz-copy-source-range'],
+    handle: multipart.uploadPartCopy,
   },
   CompleteMultipartUpload: {
     method: 'POST',
@@ -200,21 +210,25 @@ export const OPERATIONS = {
     action: 's3:PutObject',
     headers: ['x-amz-mp-object-size', 'x-amz-checksum-type'],
     conditional: true,
+    handle: multipart.completeMultipartUpload,
   },
   AbortMultipartUpload: {
     ...del('uploadId', 's3:AbortMultipartUpload'),
     resource: 'object',
     headers: ['x-amz-if-match-initiated-time'],
+    handle: multipart.abortMultipartUpload,
   },
   ListParts: {
     ...get('uploadId', 's3:ListMultipartUploadParts'),
     resource: 'object',
     optional: ['max-parts', 'part-number-marker', 'encoding-type'],
+    handle: multipart.listParts,
   },
   ListMultipartUploads: {
     ...get('uploads', 's3:ListBucketMultipartUploads'),
     resource: 'bucket',
     optional: ['prefix', 'delimiter', 'encoding-type', 'max-uploads', 'key-marker', 'upload-id-marker'],
+    handle: multipart.listMultipartUploads,
   },
 
   // documents of an object

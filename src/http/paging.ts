@@ -4,7 +4,16 @@ import type { S3Request } from './request.ts'
 /** A count of a list request; larger ones get `max`. @throws {S3Error} InvalidArgument */
 export function readCount(request: S3Request, name: string, max: number, min = 0): number {
   const text = request.parameter(name)
-  if (text === undefined || (text === '' && name === 'max-keys')) return max
+  return text === undefined || (text === '' && name === 'max-keys') ? max : parseCount(name, text, max, min)
+}
+
+/** The same in a header; `absent` where there is none. @throws {S3Error} InvalidArgument */
+export function readCountHeader(request: S3Request, name: string, max: number, absent = max): number {
+  const text = request.value(name)
+  return text === undefined ? absent : parseCount(name, text, max, 0)
+}
+
+function parseCount(name: string, text: string, max: number, min: number): number {
   const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
   if (value >= min && value <= 2_147_483_647) return Math.min(value, max)
   throw new S3Error('InvalidArgument', {

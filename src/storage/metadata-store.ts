@@ -3,7 +3,21 @@
  * durable when its promise resolves, and readers see it only from then on. Conditions come down as data and are judged in the very
  * transaction that installs the change. Refusals are answers; an exception means that the outcome is unknown (broken disk, lost connection).
  */
-import type { Bucket, Checksum, Compatibility, Credential, NewContent, ObjectMetadata, ObjectVersion, Owner, Segment } from '../domain/model.ts'
+import type {
+  Bucket,
+  Checksum,
+  Compatibility,
+  Credential,
+  NewContent,
+  ObjectMetadata,
+  ObjectPart,
+  ObjectVersion,
+  Owner,
+  Segment,
+  Upload,
+  UploadedPart,
+  VersionTraits,
+} from '../domain/model.ts'
 import type { Precondition, Target, WriteDecision } from '../domain/precondition.ts'
 
 export interface MetadataStore {
@@ -19,13 +33,20 @@ export interface MetadataStore {
 
   // -- buckets -----------------------------------------------------------------------------------------------------------------------
   /** Of concurrent calls with one name exactly one resolves `created`. */
-  createBucket(name: string, ownerId: string): Promise<{ readonly kind: 'created' | 'exists'; readonly bucket: Bucket }>
+  createBucket(bucket: NewBucket): Promise<{ readonly kind: 'created' | 'exists'; readonly bucket: Bucket }>
   findBucket(name: string): Bucket | undefined
   /** Buckets in byte order of their names, after `after`, at most `limit`; only those of `ownerId` unless undefined. */
   listBuckets(query: { ownerId?: string; prefix: string; after: string; limit: number }): Promise<readonly Bucket[]>
   /** An acknowledged object is never in a deleted bucket: emptiness is judged in the same step. */
   deleteBucket(bucketId: number): Promise<'deleted' | 'not-empty' | 'no-such-bucket'>
-  setVersioning(bucketId: number, state: 'enabled' | 'suspended'): Promise<'done' | 'no-such-bucket'>
+  /** `locked`: a bucket with object lock stays versioned. */
+  setVersioning(bucketId: number, state: 'enabled' | 'suspended'): Promise<'done' | 'locked' | 'no-such-bucket'>
+  /** A document of a bucket, as its owner of the format wrote it. Synchronous, for it may be asked for on any request. */
+  findConfig(bucketId: number, name: ConfigName): string | undefined
+  /** Names and documents whose name begins with `prefix`, in order. */
+  listConfigs(bucketId: number, prefix: string): Promise<readonly (readonly [name: string, document: string])[]>
+  /** `document` undefined removes it. `not-versioned`: object lock wants a versioned bucket. */
+  putConfig(bucketId: number, name: ConfigName, document: string | undefined): Promise<'done' | 'not-versioned' | 'no-such-bucket'>
 
   // -- reads -------------------------------------------------------------------------------------------------------------------------
   /** The current version of a key, delete markers included. Synchronous: some microseconds, no disk wait in the common case. */
@@ -49,6 +70,31 @@ export interface MetadataStore {
   /** Remove the current version (or lay a delete marker over it), or the version that is named. */
   deleteObject(deletion: Deletion): Promise<DeleteResult>
 
+  /** Change what may change of a version without making another one; judged and done in one step. */
+  changeTraits(change: TraitsChange): Promise<TraitsResult>
+
+  // -- multipart uploads -------------------------------------------------------------------------------------------------------------
+  createUpload(upload: NewUpload): Promise<{ readonly kind: 'created'; readonly uploadId: string } | { readonly kind: 'no-such-bucket' }>
+  /** undefined also for an upload of another bucket or key. */
+  findUpload(bucketId: number, key: string, uploadId: string): Upload | undefined
+  listUploads(bucketId: number, query: ListUploadsQuery): Promise<ListUploadsPage>
+  /** A part that is uploaded again takes the place of the earlier one. */
+  putPart(part: NewPart): Promise<PutPartResult>
+  /** Parts of an upload in their order, behind `afterPartNumber`, at most `limit`. */
+  listParts(uploadId: string, afterPartNumber: number, limit: number): Promise<readonly UploadedPart[]>
+  /**
+   * Make the object of the parts by reference and end the upload, if `when` holds at that instant; a refusal leaves the upload as it is.
+   * `parts-changed`: a part was uploaded again since the caller looked.
+   */
+  completeUpload(completion: Completion, when: Precondition): Promise<CompleteResult>
+  /** What an upload became, for who asks again; kept for some time. */
+  findCompletion(bucketId: number, key: string, uploadId: string): CompletedUpload | undefined
+  /** Drop an upload and its parts, if it was begun at `initiatedMs` (whole seconds; undefined: whenever). */
+  abortUpload(bucketId: number, key: string, uploadId: string, initiatedMs: number | undefined): Promise<'aborted' | 'no-such-upload' | 'failed'>
+  /** A part of a content that a multipart upload made, by its number. */
+  findObjectPart(contentId: number, partNumber: number): ObjectPart | undefined
+  listObjectParts(contentId: number, afterPartNumber: number, limit: number): Promise<readonly ObjectPart[]>
+
   // -- garbage -----------------------------------------------------------------------------------------------------------------------
   /** Blobs whose last reference went more than `graceMs` ago. */
   listReleasedBlobs(graceMs: number, limit: number): Promise<readonly string[]>
@@ -56,7 +102,7 @@ export interface MetadataStore {
   forgetReleasedBlobs(blobIds: readonly string[]): Promise<void>
   /** Those of `blobIds` that some content or the list of released blobs names. */
   filterKnownBlobs(blobIds: readonly string[]): Promise<ReadonlySet<string>>
-  /** Drop records of deleted keys older than `ageMs`: no operation that began before is open any more. */
+  /** Drop records of deleted keys and of completed uploads older than `ageMs`; those that an open upload may ask for stay. */
   purgeTombstones(ageMs: number): Promise<void>
 
   /** Resolves when nothing is under way and everything is closed. */
@@ -69,6 +115,19 @@ export interface NewCredential {
   readonly owner: Owner
   readonly createdMs: number
 }
+
+export interface NewBucket {
+  readonly name: string
+  readonly ownerId: string
+  /** Versioned and with object lock from the first instant. */
+  readonly hasObjectLock: boolean
+}
+
+/** A plain name, or `<name>/<id>` where a bucket holds several documents of a kind. */
+export type ConfigName = string
+
+/** The document whose presence means that a bucket has object lock. */
+export const OBJECT_LOCK_CONFIG = 'object-lock'
 
 export interface CredentialFacts {
   readonly accessKeyId: string
@@ -123,6 +182,7 @@ export interface NewVersion {
   readonly storageClass: string
   readonly metadata: ObjectMetadata
   readonly checksum: Checksum | undefined
+  readonly traits: VersionTraits
 }
 
 export interface NewCopy {
@@ -134,6 +194,9 @@ export interface NewCopy {
   readonly storageClass: string
   /** undefined: the source's. */
   readonly metadata: ObjectMetadata | undefined
+  /** Those of the source are not copied, except its tags where `keepsTags`. */
+  readonly traits: VersionTraits
+  readonly keepsTags: boolean
 }
 
 /** A refusal carries what is current now, so that the caller can merge and retry without another look. */
@@ -146,7 +209,8 @@ export interface Committed {
   readonly modifiedMs: number
 }
 
-export type CommitResult = Committed | Refusal | { readonly kind: 'no-such-bucket' }
+/** `source-changed`: a blob of another content, which the new one was to share, is gone. */
+export type CommitResult = Committed | Refusal | { readonly kind: 'no-such-bucket' } | { readonly kind: 'source-changed' }
 
 export type CopyResult =
   | (Committed & { readonly source: ObjectVersion })
@@ -162,6 +226,8 @@ export interface Deletion {
   readonly compatibility: Compatibility
   /** Owner of a delete marker. */
   readonly ownerId: string
+  /** Whether governance retention may be lifted. */
+  readonly bypassGovernance: boolean
 }
 
 export type DeleteResult =
@@ -174,3 +240,72 @@ export type DeleteResult =
     }
   | Refusal
   | { readonly kind: 'no-such-bucket' }
+  /** Object lock forbids it. */
+  | { readonly kind: 'locked' }
+
+export interface TraitsChange {
+  readonly bucketId: number
+  readonly key: string
+  readonly versionId: string | undefined
+  /** Replaces the traits named; null removes one. */
+  readonly set: { readonly [Name in keyof VersionTraits]: VersionTraits[Name] | null }
+  readonly bypassGovernance: boolean
+}
+
+export type TraitsResult =
+  | { readonly kind: 'changed'; readonly versionId: string }
+  | { readonly kind: 'no-such-bucket' | 'no-such-key' | 'delete-marker' | 'locked' }
+
+export type NewUpload = Omit<Upload, 'uploadId' | 'openedAtSeq' | 'initiatedMs'>
+
+export interface ListUploadsQuery {
+  readonly prefix: string
+  readonly delimiter: string | undefined
+  readonly after: string | undefined
+  /** Continue behind this upload of the key `after`; undefined: behind all uploads of it. */
+  readonly afterUploadId: string | undefined
+  readonly maxUploads: number
+}
+
+export interface ListUploadsPage {
+  readonly uploads: readonly Upload[]
+  readonly commonPrefixes: readonly string[]
+  readonly isTruncated: boolean
+  readonly nextKey: string | undefined
+  readonly nextUploadId: string | undefined
+}
+
+export interface NewPart {
+  readonly bucketId: number
+  readonly key: string
+  readonly uploadId: string
+  readonly partNumber: number
+  readonly content: NewContent
+  readonly sizeBytes: number
+  readonly md5Hex: string
+  readonly checksum: Checksum
+}
+
+export type PutPartResult = { readonly kind: 'stored'; readonly modifiedMs: number } | { readonly kind: 'no-such-upload' | 'source-changed' }
+
+export interface Completion {
+  readonly bucketId: number
+  readonly key: string
+  readonly uploadId: string
+  /** Those of the upload that make the object, in their order. */
+  readonly parts: readonly UploadedPart[]
+  readonly etag: string
+  readonly sizeBytes: number
+  readonly checksum: Checksum
+  /** Of what the client asked for: the same again gets the same answer. */
+  readonly fingerprint: string
+}
+
+export interface CompletedUpload {
+  readonly fingerprint: string
+  readonly etag: string
+  readonly checksum: Checksum
+  readonly versionId: string
+}
+
+export type CompleteResult = Committed | Refusal | { readonly kind: 'no-such-bucket' | 'no-such-upload' | 'parts-changed' }

@@ -286,7 +286,7 @@ const OVERTAKEN_ROWS: readonly OvertakenRow[] = [
   {
     title: 'a write with If-Unmodified-Since overtaken by a later write',
     before: [put(OLD)],
-    headers: { 'if-unmodified-since': httpDate(Date.now() + 60_000) },
+    headers: { 'if-unmodified-since': httpDate(Date.now() + 3_600_000) },
     meanwhile: [put('other')],
     outcome: '200',
     left: UPLOADED,

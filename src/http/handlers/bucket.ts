@@ -47,7 +47,7 @@ export async function createBucket(call: BucketNameCall): Promise<S3Response> {
     throw headerNotImplemented('x-amz-bucket-object-lock-enabled', 'Object lock is not supported')
   await readCreateDocument(call)
   const owner = identity.kind === 'anonymous' ? services.rootCredential.owner : identity.owner
-  const result = await stores.metadata.createBucket(bucketName, owner.id)
+  const result = await stores.metadata.createBucket({ name: bucketName, ownerId: owner.id, hasObjectLock: false })
   if (result.kind === 'exists') {
     throw new S3Error(result.bucket.ownerId === owner.id ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists', { detail: { BucketName: bucketName } })
   }

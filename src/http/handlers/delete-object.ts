@@ -6,7 +6,6 @@ import { type Precondition, UNCONDITIONAL } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
 import { verifyDigests } from '../../engine/digest-check.ts'
 import * as objects from '../../engine/objects.ts'
-import { refused } from '../../engine/refusals.ts'
 import type { BucketCall, ObjectCall } from '../call.ts'
 import { readExpectedDigests } from '../object-headers.ts'
 import { DELETE_CONDITION_HEADERS, deleteKeyPrecondition, deletePrecondition } from '../preconditions.ts'
@@ -37,6 +36,7 @@ export async function deleteObject(call: ObjectCall): Promise<S3Response> {
     when: deletePrecondition(request, nowMs, compatibility),
     compatibility,
     ownerId: ownerOf(call),
+    bypassGovernance: false,
   })
   const headers: string[] = []
   if (deleted.isDeleteMarker) headers.push('x-amz-delete-marker', 'true')
@@ -67,9 +67,16 @@ export async function deleteObjects(call: BucketCall): Promise<S3Response> {
         const when: Precondition = texts === NO_TEXTS ? UNCONDITIONAL : deleteKeyPrecondition(texts, nowMs)
         call.allow(versionId === undefined ? 's3:DeleteObject' : 's3:DeleteObjectVersion', bucket)
         // no early look: what stands earlier in this request must have happened first
-        const result = await stores.metadata.deleteObject({ bucketId: bucket.id, key, versionId, when, compatibility, ownerId })
-        if (result.kind === 'no-such-bucket') throw objects.noSuchBucket(bucket)
-        if (result.kind !== 'deleted') throw refused(result, key)
+        const result = await stores.metadata.deleteObject({
+          bucketId: bucket.id,
+          key,
+          versionId,
+          when,
+          compatibility,
+          ownerId,
+          bypassGovernance: false,
+        })
+        if (result.kind !== 'deleted') throw objects.deleteRefused(result, bucket, key)
         if (isQuiet) return undefined
         const marker = result.isDeleteMarker ? { DeleteMarker: true, DeleteMarkerVersionId: result.versionId } : {}
         return { Deleted: { ...named, ...marker } }

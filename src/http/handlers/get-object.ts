@@ -1,17 +1,19 @@
 /** GetObject, HeadObject, GetObjectAttributes. */
 import { parseEntityTagCondition, strongMatch } from '../../domain/etag.ts'
 import { parseHttpDate } from '../../domain/http-date.ts'
+import { LIST_PARTS_MAX, PART_NUMBER_MAX } from '../../domain/limits.ts'
 import type { ObjectVersion } from '../../domain/model.ts'
 import { decideRead } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
 import { checksumHeader } from '../../engine/digest-check.ts'
-import { findVersion, openObject } from '../../engine/objects.ts'
+import { findVersion, openObject, partsCount } from '../../engine/objects.ts'
 import { preconditionFailed } from '../../engine/refusals.ts'
 import type { ObjectCall } from '../call.ts'
 import { headerValue, metadataHeaders, validatorHeaders } from '../object-headers.ts'
+import { readCountHeader } from '../paging.ts'
 import { readPrecondition } from '../preconditions.ts'
 import type { S3Response } from '../response.ts'
-import { S3_NAMESPACE, xmlDocument } from '../xml.ts'
+import { S3_NAMESPACE, type XmlChildren, xmlDocument } from '../xml.ts'
 
 export function getObject(call: ObjectCall): Promise<S3Response> {
   return answerObject(call, true)
@@ -33,8 +35,9 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
     key,
     versionId,
     when: readPrecondition(request, nowMs),
-    range: partNumber === undefined ? range : 'bytes=0-',
-    rangeHolds: (version) => (partNumber === undefined ? ifRangeHolds(request.value('if-range'), version, nowMs) : version.sizeBytes > 0),
+    range,
+    partNumber,
+    rangeHolds: (version) => ifRangeHolds(request.value('if-range'), version, nowMs),
     nowMs,
     withContent,
   })
@@ -49,8 +52,13 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
     lengthBytes = opened.lastByte - opened.firstByte + 1
     headers.push('Content-Range', `bytes ${opened.firstByte}-${opened.lastByte}/${version.sizeBytes}`)
   }
-  if (version.checksum !== undefined && request.value('x-amz-checksum-mode')?.toUpperCase() === 'ENABLED' && lengthBytes === version.sizeBytes) {
-    headers.push(checksumHeader(version.checksum.algorithm), version.checksum.value, 'x-amz-checksum-type', version.checksum.type)
+  const count = partNumber === undefined ? undefined : partsCount(version)
+  if (count !== undefined) headers.push('x-amz-mp-parts-count', String(count))
+  if (request.value('x-amz-checksum-mode')?.toUpperCase() === 'ENABLED') {
+    const part = opened.kind === 'part' ? opened.part : undefined
+    const checksum = lengthBytes === version.sizeBytes ? version.checksum : part?.checksum
+    if (checksum !== undefined)
+      headers.push(checksumHeader(checksum.algorithm), checksum.value, 'x-amz-checksum-type', version.checksum?.type ?? checksum.type)
   }
   if (opened.content !== undefined) return { status, headers, body: opened.content }
   headers.push('Content-Length', String(lengthBytes))
@@ -69,19 +77,22 @@ export function readVersionId({ request }: ObjectCall): string | undefined {
   return versionId
 }
 
-/** Objects have one part until multipart uploads come: part 1 is the whole. @throws {S3Error} InvalidArgument, InvalidRequest, InvalidPartNumber */
-function readPartNumber({ request }: ObjectCall, range: string | undefined): 1 | undefined {
+/** @throws {S3Error} InvalidArgument, InvalidRequest */
+function readPartNumber({ request }: ObjectCall, range: string | undefined): number | undefined {
   const text = request.parameter('partNumber')
   if (text === undefined) return undefined
-  if (!/^[1-9]\d{0,4}$/.test(text) || Number(text) > 10_000) {
-    throw new S3Error('InvalidArgument', {
-      message: 'Part number must be an integer between 1 and 10000, inclusive',
-      detail: { ArgumentName: 'partNumber', ArgumentValue: text },
-    })
-  }
+  const partNumber = parsePartNumber(text)
   if (range !== undefined) throw new S3Error('InvalidRequest', { message: 'Cannot specify both Range header and partNumber query parameter' })
-  if (text !== '1') throw new S3Error('InvalidPartNumber', { detail: { PartNumberRequested: text, ActualPartCount: 1 } })
-  return 1
+  return partNumber
+}
+
+/** @throws {S3Error} InvalidArgument */
+export function parsePartNumber(text: string): number {
+  if (/^[1-9]\d{0,4}$/.test(text) && Number(text) <= PART_NUMBER_MAX) return Number(text)
+  throw new S3Error('InvalidArgument', {
+    message: `Part number must be an integer between 1 and ${PART_NUMBER_MAX}, inclusive`,
+    detail: { ArgumentName: 'partNumber', ArgumentValue: text },
+  })
 }
 
 /** RFC 9110 section 13.1.5: the range stands only if the validator is strong and is the current one; a date must be exactly Last-Modified. */
@@ -139,6 +150,7 @@ export async function getObjectAttributes(call: ObjectCall): Promise<S3Response>
         wanted.includes('Checksum') && checksum !== undefined
           ? { [`Checksum${checksum.algorithm}`]: checksum.value, ChecksumType: checksum.type }
           : undefined,
+      ObjectParts: wanted.includes('ObjectParts') ? await objectParts(call, version) : undefined,
       StorageClass: wanted.includes('StorageClass') ? version.storageClass : undefined,
       ObjectSize: wanted.includes('ObjectSize') ? version.sizeBytes : undefined,
     },
@@ -146,4 +158,25 @@ export async function getObjectAttributes(call: ObjectCall): Promise<S3Response>
   )
   // the ETag header belongs to the object's bytes, and this answer has others
   return { status: 200, headers: [...headers.slice(2), 'Content-Type', 'application/xml'], body }
+}
+
+async function objectParts({ request, stores }: ObjectCall, version: ObjectVersion): Promise<XmlChildren | undefined> {
+  const count = partsCount(version)
+  const maxParts = readCountHeader(request, 'x-amz-max-parts', LIST_PARTS_MAX)
+  const marker = readCountHeader(request, 'x-amz-part-number-marker', PART_NUMBER_MAX, 0)
+  if (count === undefined) return undefined
+  const parts = await stores.metadata.listObjectParts(version.contentId, marker, maxParts)
+  const last = parts.at(-1)?.partNumber ?? marker
+  return {
+    PartsCount: count,
+    PartNumberMarker: marker,
+    NextPartNumberMarker: last,
+    MaxParts: maxParts,
+    IsTruncated: last < count && parts.length > 0,
+    Part: parts.map(({ partNumber, sizeBytes, checksum }) => ({
+      PartNumber: partNumber,
+      Size: sizeBytes,
+      ...(checksum === undefined ? {} : { [`Checksum${checksum.algorithm}`]: checksum.value }),
+    })),
+  }
 }

@@ -9,7 +9,7 @@ import { readCount, tokenOf, valueOfToken } from '../paging.ts'
 import type { S3Response } from '../response.ts'
 import { S3_NAMESPACE, type XmlChildren, xmlDocument } from '../xml.ts'
 
-interface ListRequest {
+export interface ListRequest {
   readonly prefix: string
   readonly delimiter: string | undefined
   readonly maxKeys: number
@@ -18,7 +18,7 @@ interface ListRequest {
   encode(text: string): string
 }
 
-function readListRequest({ request }: BucketCall): ListRequest {
+export function readListRequest({ request }: BucketCall, countName = 'max-keys'): ListRequest {
   const encodingType = request.parameter('encoding-type')
   if (encodingType !== undefined && encodingType !== 'url') {
     throw new S3Error('InvalidArgument', {
@@ -33,7 +33,7 @@ function readListRequest({ request }: BucketCall): ListRequest {
   return {
     prefix: request.parameter('prefix') ?? '',
     delimiter: delimiter === '' ? undefined : delimiter,
-    maxKeys: readCount(request, 'max-keys', LIST_KEYS_MAX),
+    maxKeys: readCount(request, countName, LIST_KEYS_MAX),
     encodingType,
     encode: encodingType === 'url' ? encodeKeyUrl : (text) => text,
   }
@@ -150,10 +150,10 @@ function bytesOf({ etag, sizeBytes, storageClass, checksum }: ObjectVersion): Xm
   }
 }
 
-type Owners = (ownerId: string) => XmlChildren
+export type Owners = (ownerId: string) => XmlChildren
 
 /** Owners as they are shown; each is looked up once a page. */
-function ownersOf({ services, stores }: BucketCall): Owners {
+export function ownersOf({ services, stores }: BucketCall): Owners {
   const known = new Map<string, XmlChildren>()
   const root = services.rootCredential.owner
   return (ownerId) => {

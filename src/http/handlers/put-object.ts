@@ -1,6 +1,6 @@
 /** PutObject and CopyObject. */
 import { formatIsoDate } from '../../domain/http-date.ts'
-import type { Bucket } from '../../domain/model.ts'
+import { type Bucket, NO_TRAITS } from '../../domain/model.ts'
 import { bucketNameProblem, checkKey, decodePercent } from '../../domain/names.ts'
 import { isConditional } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
@@ -27,6 +27,7 @@ export async function putObject(call: ObjectCall): Promise<S3Response> {
     ownerId: ownerOf(call),
     storageClass: readStorageClass(request),
     metadata: readMetadata(request, key, compatibility),
+    traits: NO_TRAITS,
   })
   const headers = ['ETag', `"${version.etag}"`]
   if (version.checksum !== undefined) {
@@ -41,7 +42,7 @@ export function ownerOf({ identity, bucket }: ObjectCall): string {
   return identity.kind === 'anonymous' ? bucket.ownerId : identity.owner.id
 }
 
-function pushVersionId(headers: string[], bucket: Bucket, versionId: string): void {
+export function pushVersionId(headers: string[], bucket: Bucket, versionId: string): void {
   const shown = objects.shownVersionId(bucket, versionId)
   if (shown !== undefined) headers.push('x-amz-version-id', shown)
 }
@@ -76,6 +77,8 @@ export async function copyObject(call: ObjectCall): Promise<S3Response> {
     ownerId: ownerOf(call),
     storageClass,
     metadata: replaces ? readMetadata(request, key, compatibility) : undefined,
+    traits: NO_TRAITS,
+    keepsTags: true,
     nowMs,
   })
   const headers = ['Content-Type', 'application/xml']
@@ -112,14 +115,14 @@ function refuseOtherChecksum({ request, stores }: ObjectCall, bucket: Bucket, so
   }
 }
 
-interface CopySource {
+export interface CopySource {
   readonly bucketName: string
   readonly key: string
   readonly versionId: string | undefined
 }
 
 /** `[/]bucket/key[?versionId=id]`, percent-encoded. @throws {S3Error} InvalidArgument */
-function readCopySource(header: string): CopySource {
+export function readCopySource(header: string): CopySource {
   const invalid = (message: string): S3Error =>
     new S3Error('InvalidArgument', { message, detail: { ArgumentName: 'x-amz-copy-source', ArgumentValue: header.slice(0, 1024) } })
   const mark = header.indexOf('?versionId=')
@@ -141,7 +144,7 @@ function readCopySource(header: string): CopySource {
   return { bucketName, key, versionId: versionId === undefined ? undefined : decodePercent(versionId, false) }
 }
 
-function checkSourceOwner(expected: string | undefined, bucket: Bucket): void {
+export function checkSourceOwner(expected: string | undefined, bucket: Bucket): void {
   if (expected !== undefined && expected !== bucket.ownerId) throw new S3Error('AccessDenied')
 }
 

@@ -20,6 +20,11 @@ export async function putBucketVersioning({ bucket, body, stores }: BucketCall):
   const status = childText(root, 'Status')
   if (status !== 'Enabled' && status !== 'Suspended') throw malformedXml('Status is neither Enabled nor Suspended')
   const result = await stores.metadata.setVersioning(bucket.id, status === 'Enabled' ? 'enabled' : 'suspended')
+  if (result === 'locked') {
+    throw new S3Error('InvalidBucketState', {
+      message: 'An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.',
+    })
+  }
   if (result === 'no-such-bucket') throw new S3Error('NoSuchBucket', { detail: { BucketName: bucket.name } })
   return { status: 200, headers: [] }
 }

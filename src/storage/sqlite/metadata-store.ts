@@ -1,22 +1,33 @@
 import type Database from 'better-sqlite3'
 import { listPage, successorOfPrefix } from '../../domain/listing.ts'
-import type { Bucket, Credential, ObjectVersion, Owner } from '../../domain/model.ts'
+import type { Bucket, Credential, ObjectPart, ObjectVersion, Owner, Upload, UploadedPart } from '../../domain/model.ts'
+import type { Precondition } from '../../domain/precondition.ts'
 import type {
+  CompletedUpload,
+  Completion,
+  ConfigName,
   CredentialFacts,
   Deletion,
   ListPage,
   ListQuery,
+  ListUploadsPage,
+  ListUploadsQuery,
   ListVersionsPage,
   ListVersionsQuery,
   MetadataStore,
+  NewBucket,
   NewCopy,
   NewCredential,
+  NewPart,
+  NewUpload,
   NewVersion,
   StoredContent,
+  TraitsChange,
   WriteCondition,
 } from '../metadata-store.ts'
 import { BUCKET_COLUMNS, type BucketRow, bucketOf, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
 import { openDatabase } from './schema.ts'
+import { prepareUploadReads } from './upload-reads.ts'
 import { Writer } from './writer.ts'
 
 export interface MetadataStoreOptions {
@@ -41,11 +52,13 @@ export class SqliteMetadataStore implements MetadataStore {
   readonly #db: Database.Database
   readonly #writer: Writer
   readonly #read: ReturnType<typeof prepareReads>
+  readonly #uploads: ReturnType<typeof prepareUploadReads>
 
   constructor(db: Database.Database, writer: Writer) {
     this.#db = db
     this.#writer = writer
     this.#read = prepareReads(db)
+    this.#uploads = prepareUploadReads(db)
   }
 
   createCredential(credential: NewCredential): Promise<'created' | 'exists'> {
@@ -72,8 +85,8 @@ export class SqliteMetadataStore implements MetadataStore {
     return displayName === undefined ? undefined : { id: ownerId, displayName }
   }
 
-  createBucket(name: string, ownerId: string): Promise<{ readonly kind: 'created' | 'exists'; readonly bucket: Bucket }> {
-    return this.#writer.call('createBucket', name, ownerId)
+  createBucket(bucket: NewBucket): Promise<{ readonly kind: 'created' | 'exists'; readonly bucket: Bucket }> {
+    return this.#writer.call('createBucket', bucket)
   }
 
   findBucket(name: string): Bucket | undefined {
@@ -91,8 +104,20 @@ export class SqliteMetadataStore implements MetadataStore {
     return this.#writer.call('deleteBucket', bucketId)
   }
 
-  setVersioning(bucketId: number, state: 'enabled' | 'suspended'): Promise<'done' | 'no-such-bucket'> {
+  setVersioning(bucketId: number, state: 'enabled' | 'suspended'): Promise<'done' | 'locked' | 'no-such-bucket'> {
     return this.#writer.call('setVersioning', bucketId, state)
+  }
+
+  findConfig(bucketId: number, name: ConfigName): string | undefined {
+    return this.#read.config.get(bucketId, name) as string | undefined
+  }
+
+  async listConfigs(bucketId: number, prefix: string): Promise<readonly (readonly [name: string, document: string])[]> {
+    return this.#read.configs.all(bucketId, prefix, successorOfPrefix(prefix)) as [string, string][]
+  }
+
+  putConfig(bucketId: number, name: ConfigName, document: string | undefined) {
+    return this.#writer.call('putConfig', bucketId, name, document)
   }
 
   findCurrent(bucket: Bucket, key: string): ObjectVersion | undefined {
@@ -147,6 +172,51 @@ export class SqliteMetadataStore implements MetadataStore {
     return this.#writer.call('deleteObject', deletion)
   }
 
+  changeTraits(change: TraitsChange) {
+    return this.#writer.call('changeTraits', change)
+  }
+
+  createUpload(upload: NewUpload) {
+    return this.#writer.call('createUpload', upload)
+  }
+
+  findUpload(bucketId: number, key: string, uploadId: string): Upload | undefined {
+    return this.#uploads.findUpload(bucketId, key, uploadId)
+  }
+
+  async listUploads(bucketId: number, query: ListUploadsQuery): Promise<ListUploadsPage> {
+    return this.#uploads.listUploads(bucketId, query)
+  }
+
+  putPart(part: NewPart) {
+    return this.#writer.call('putPart', part)
+  }
+
+  async listParts(uploadId: string, afterPartNumber: number, limit: number): Promise<readonly UploadedPart[]> {
+    return this.#uploads.listParts(uploadId, afterPartNumber, limit)
+  }
+
+  completeUpload(completion: Completion, when: Precondition) {
+    return this.#writer.call('completeUpload', completion, when)
+  }
+
+  findCompletion(bucketId: number, key: string, uploadId: string): CompletedUpload | undefined {
+    return this.#uploads.findCompletion(bucketId, key, uploadId)
+  }
+
+  abortUpload(bucketId: number, key: string, uploadId: string, initiatedMs: number | undefined) {
+    return this.#writer.call('abortUpload', bucketId, key, uploadId, initiatedMs)
+  }
+
+  findObjectPart(contentId: number, partNumber: number): ObjectPart | undefined {
+    const [part] = this.#uploads.listObjectParts(contentId, partNumber - 1, 1)
+    return part?.partNumber === partNumber ? part : undefined
+  }
+
+  async listObjectParts(contentId: number, afterPartNumber: number, limit: number): Promise<readonly ObjectPart[]> {
+    return this.#uploads.listObjectParts(contentId, afterPartNumber, limit)
+  }
+
   async listReleasedBlobs(graceMs: number, limit: number): Promise<readonly string[]> {
     return this.#read.released.all(Date.now() - graceMs, limit) as string[]
   }
@@ -195,6 +265,8 @@ function prepareReads(db: Database.Database) {
       `SELECT ${BUCKET_COLUMNS} FROM bucket WHERE name > @after AND name >= @prefix AND (@upTo IS NULL OR name < @upTo)
        AND (@ownerId IS NULL OR owner_id = @ownerId) ORDER BY name LIMIT @limit`,
     ),
+    config: db.prepare(`SELECT document FROM bucket_config WHERE bucket_id = ? AND name = ?`).pluck(),
+    configs: rows(`SELECT name, document FROM bucket_config WHERE bucket_id = ? AND name >= ? AND name < ? ORDER BY name`),
     current: rows(`SELECT key, ${VERSION_COLUMNS} FROM object WHERE bucket_id = ? AND key = ?`),
     newestOld: rows(`SELECT key, ${VERSION_COLUMNS} FROM history WHERE bucket_id = ? AND key = ? ORDER BY seq DESC LIMIT 1`),
     // one statement, so that a version that moves from object to history meanwhile is not missed

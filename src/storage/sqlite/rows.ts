@@ -1,7 +1,18 @@
-import type { Bucket, Checksum, ObjectMetadata, ObjectVersion, VersioningState } from '../../domain/model.ts'
+import {
+  type Bucket,
+  type Checksum,
+  type ChecksumPlan,
+  NO_TRAITS,
+  type ObjectMetadata,
+  type ObjectVersion,
+  type Upload,
+  type UploadedPart,
+  type VersioningState,
+  type VersionTraits,
+} from '../../domain/model.ts'
 
 /** Columns of `object` and `history` behind bucket_id and key, in the order of {@link VersionRow}. */
-export const VERSION_COLUMNS = 'seq, version_id, modified_ms, size_bytes, etag, content_id, owner_id, storage_class, metadata, checksum'
+export const VERSION_COLUMNS = 'seq, version_id, modified_ms, size_bytes, etag, content_id, owner_id, storage_class, metadata, checksum, traits'
 
 /** A raw row: arrays cost less than objects, and this is read on every request. */
 export type VersionRow = readonly [
@@ -16,10 +27,12 @@ export type VersionRow = readonly [
   storageClass: string,
   metadata: string,
   checksum: string | null,
+  traits: string | null,
 ]
 
 export function versionOf(row: VersionRow): ObjectVersion {
   const checksum = row[10]
+  const traits = row[11]
   return {
     key: row[0],
     seq: row[1],
@@ -33,6 +46,7 @@ export function versionOf(row: VersionRow): ObjectVersion {
     storageClass: row[8],
     metadata: row[9] === '' ? NO_METADATA : (JSON.parse(row[9]) as ObjectMetadata),
     checksum: checksum === null ? undefined : (JSON.parse(checksum) as Checksum),
+    traits: traits === null ? NO_TRAITS : (JSON.parse(traits) as VersionTraits),
   }
 }
 
@@ -44,4 +58,47 @@ export type BucketRow = readonly [id: number, name: string, ownerId: string, cre
 
 export function bucketOf(row: BucketRow): Bucket {
   return { id: row[0], name: row[1], ownerId: row[2], createdMs: row[3], versioning: row[4] as VersioningState }
+}
+
+/** The column of traits: null where there are none, as with most versions. */
+export function traitsText(traits: VersionTraits): string | null {
+  return traits === NO_TRAITS || Object.keys(traits).length === 0 ? null : JSON.stringify(traits)
+}
+
+export const UPLOAD_COLUMNS = 'upload_id, bucket_id, key, opened_at_seq, initiated_ms, owner_id, storage_class, metadata, checksum_plan, traits'
+
+export type UploadRow = readonly [
+  uploadId: string,
+  bucketId: number,
+  key: string,
+  openedAtSeq: number,
+  initiatedMs: number,
+  ownerId: string,
+  storageClass: string,
+  metadata: string,
+  checksumPlan: string | null,
+  traits: string | null,
+]
+
+export function uploadOf(row: UploadRow): Upload {
+  return {
+    uploadId: row[0],
+    bucketId: row[1],
+    key: row[2],
+    openedAtSeq: row[3],
+    initiatedMs: row[4],
+    ownerId: row[5],
+    storageClass: row[6],
+    metadata: JSON.parse(row[7]) as ObjectMetadata,
+    checksumPlan: row[8] === null ? undefined : (JSON.parse(row[8]) as ChecksumPlan),
+    traits: row[9] === null ? NO_TRAITS : (JSON.parse(row[9]) as VersionTraits),
+  }
+}
+
+export const PART_COLUMNS = 'part_number, content_id, size_bytes, modified_ms, md5_hex, checksum'
+
+export type PartRow = readonly [partNumber: number, contentId: number, sizeBytes: number, modifiedMs: number, md5Hex: string, checksum: string]
+
+export function partOf([partNumber, contentId, sizeBytes, modifiedMs, md5Hex, checksum]: PartRow): UploadedPart {
+  return { partNumber, contentId, sizeBytes, modifiedMs, md5Hex, checksum: JSON.parse(checksum) as Checksum }
 }

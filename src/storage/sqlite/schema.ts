@@ -43,6 +43,7 @@ const MIGRATIONS: readonly string[] = [
     storage_class TEXT NOT NULL,
     metadata TEXT NOT NULL,
     checksum TEXT,
+    traits TEXT, -- JSON; null where there are none
     PRIMARY KEY (bucket_id, key)
   ) STRICT, WITHOUT ROWID;
 
@@ -59,6 +60,7 @@ const MIGRATIONS: readonly string[] = [
     storage_class TEXT NOT NULL,
     metadata TEXT NOT NULL,
     checksum TEXT,
+    traits TEXT,
     PRIMARY KEY (bucket_id, key, seq DESC)
   ) STRICT, WITHOUT ROWID;
   CREATE UNIQUE INDEX history_version ON history (bucket_id, key, version_id);
@@ -84,6 +86,60 @@ const MIGRATIONS: readonly string[] = [
     length_bytes INTEGER NOT NULL,
     PRIMARY KEY (content_id, at_byte)
   ) STRICT, WITHOUT ROWID;
+  -- the parts of a content that a multipart upload made
+  CREATE TABLE content_part (
+    content_id INTEGER NOT NULL,
+    part_number INTEGER NOT NULL,
+    start_byte INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    checksum TEXT NOT NULL,
+    PRIMARY KEY (content_id, part_number)
+  ) STRICT, WITHOUT ROWID;
+
+  -- clustered in the order of ListMultipartUploads: ids sort by the time they were made
+  CREATE TABLE upload (
+    bucket_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    upload_id TEXT NOT NULL,
+    opened_at_seq INTEGER NOT NULL,
+    initiated_ms INTEGER NOT NULL,
+    owner_id TEXT NOT NULL,
+    storage_class TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    checksum_plan TEXT,
+    traits TEXT,
+    PRIMARY KEY (bucket_id, key, upload_id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX upload_age ON upload (initiated_ms);
+  CREATE TABLE part (
+    upload_id TEXT NOT NULL,
+    part_number INTEGER NOT NULL,
+    content_id INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    modified_ms INTEGER NOT NULL,
+    md5_hex TEXT NOT NULL,
+    checksum TEXT NOT NULL,
+    PRIMARY KEY (upload_id, part_number)
+  ) STRICT, WITHOUT ROWID;
+  -- so that a client whose answer was lost and who asks again gets the same answer
+  CREATE TABLE completed_upload (
+    upload_id TEXT PRIMARY KEY,
+    bucket_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    result TEXT NOT NULL,
+    completed_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX completed_upload_age ON completed_upload (completed_ms);
+
+  -- one document of a bucket: lock, tags, CORS, lifecycle and so on
+  CREATE TABLE bucket_config (
+    bucket_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    document TEXT NOT NULL,
+    PRIMARY KEY (bucket_id, name)
+  ) STRICT, WITHOUT ROWID;
+
   CREATE TABLE blob (id TEXT PRIMARY KEY, refs INTEGER NOT NULL, size_bytes INTEGER NOT NULL, crc64 TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE released_blob (id TEXT PRIMARY KEY, released_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE INDEX released_blob_age ON released_blob (released_ms);

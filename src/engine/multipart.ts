@@ -1,0 +1,377 @@
+/** Multipart uploads over both stores: parts are blobs, and completing them names the bytes that are there instead of copying them. */
+import { combineChecksums, compositeChecksum, multipartEtag } from '../checksum/combine.ts'
+import { Digests } from '../checksum/digests.ts'
+import { LIST_PARTS_MAX, OBJECT_BYTES_MAX, PART_BYTES_MIN, PUT_BYTES_MAX } from '../domain/limits.ts'
+import type {
+  Bucket,
+  Checksum,
+  ChecksumAlgorithm,
+  ChecksumPlan,
+  NewContent,
+  ObjectMetadata,
+  ObjectVersion,
+  Upload,
+  UploadedPart,
+  VersionTraits,
+} from '../domain/model.ts'
+import { decideCopySource, type Precondition } from '../domain/precondition.ts'
+import { S3Error } from '../domain/s3-error.ts'
+import type { RequestBody } from './body.ts'
+import { checksumHeader, type ExpectedDigests } from './digest-check.ts'
+import { contentOfBytes, type ObjectContent, openSegments, sliceSegments } from './object-content.ts'
+import { discard, discardingOnFailure, findCopySource, noSuchBucket, openWrite, receive } from './objects.ts'
+import { preconditionFailed, refused } from './refusals.ts'
+import type { Stores } from './stores.ts'
+
+/** The checksum of an upload for which the client chose none. */
+const DEFAULT_PLAN: ChecksumPlan = { algorithm: 'CRC64NVME', type: 'FULL_OBJECT' }
+/** Bytes read at a time to digest what is shared by reference. */
+const READ_BYTES = 1024 * 1024
+
+export interface CreateUploadInput {
+  readonly bucket: Bucket
+  readonly key: string
+  /** Judged early as a courtesy; Complete brings its own. */
+  readonly when: Precondition
+  readonly ownerId: string
+  readonly storageClass: string
+  readonly metadata: ObjectMetadata
+  readonly checksumPlan: ChecksumPlan | undefined
+  readonly traits: VersionTraits
+}
+
+/** @returns the id of the upload. @throws {S3Error} PreconditionFailed, NoSuchKey, NoSuchBucket */
+export async function createUpload(stores: Stores, input: CreateUploadInput): Promise<string> {
+  const { bucket, key, when, ownerId, storageClass, metadata, checksumPlan, traits } = input
+  openWrite(stores, bucket, key, when)
+  const result = await stores.metadata.createUpload({ bucketId: bucket.id, key, ownerId, storageClass, metadata, checksumPlan, traits })
+  if (result.kind === 'no-such-bucket') throw noSuchBucket(bucket)
+  return result.uploadId
+}
+
+/** Which part of which upload. */
+export interface PartPlace {
+  readonly bucket: Bucket
+  readonly key: string
+  readonly uploadId: string
+  readonly partNumber: number
+}
+
+export interface StoredPart {
+  readonly md5Hex: string
+  /** undefined where neither the upload nor the part asked for one: what we keep for ourselves is not shown. */
+  readonly checksum: Checksum | undefined
+  readonly modifiedMs: number
+}
+
+/** @throws {S3Error} NoSuchUpload, BadDigest, InvalidRequest (another checksum than the upload's), EntityTooLarge, and what the body throws */
+export async function uploadPart(stores: Stores, place: PartPlace, body: RequestBody, expected: ExpectedDigests): Promise<StoredPart> {
+  if (body.lengthBytes !== undefined && body.lengthBytes > PUT_BYTES_MAX) {
+    throw new S3Error('EntityTooLarge', { detail: { ProposedSize: body.lengthBytes, MaxSizeAllowed: PUT_BYTES_MAX } })
+  }
+  const upload = findUpload(stores, place)
+  const received = await receive(stores, body, expectedOfPart(upload, expected), ALWAYS_A_BLOB)
+  const kept = upload.checksumPlan === undefined ? ownChecksum(received.crc64 ?? '') : received.checksum
+  if (kept === undefined) throw new Error('the checksum of the plan was computed')
+  const part = { sizeBytes: received.sizeBytes, md5Hex: received.etag, checksum: kept }
+  const modifiedMs = await storePart(stores, place, received.content, part)
+  if (modifiedMs === undefined) throw new Error('a new part shares no blobs')
+  return { md5Hex: received.etag, checksum: received.checksum, modifiedMs }
+}
+
+const ALWAYS_A_BLOB = -1
+
+function ownChecksum(value: string): Checksum {
+  return { algorithm: DEFAULT_PLAN.algorithm, type: 'FULL_OBJECT', value }
+}
+
+/** Parts are digested as the upload's plan wants it, also where the client announces nothing. */
+function expectedOfPart({ checksumPlan }: Upload, expected: ExpectedDigests): ExpectedDigests {
+  if (checksumPlan === undefined) return expected
+  const { algorithm } = checksumPlan
+  if (expected.checksum === undefined) return { ...expected, checksum: { algorithm, value: undefined } }
+  if (expected.checksum.algorithm !== algorithm) throw checksumMismatch(algorithm, expected.checksum.algorithm)
+  return expected
+}
+
+function checksumMismatch(expected: ChecksumAlgorithm, actual: ChecksumAlgorithm): S3Error {
+  return new S3Error('InvalidRequest', {
+    message: `Checksum Type mismatch occurred, expected checksum Type: ${expected.toLowerCase()}, actual checksum Type: ${actual.toLowerCase()}`,
+  })
+}
+
+/** undefined: a blob that the content was to share is gone. @throws {S3Error} NoSuchUpload */
+async function storePart(
+  stores: Stores,
+  { bucket, key, uploadId, partNumber }: PartPlace,
+  content: NewContent,
+  part: Pick<UploadedPart, 'sizeBytes' | 'md5Hex' | 'checksum'>,
+): Promise<number | undefined> {
+  const result = await discardingOnFailure(stores, content, () =>
+    stores.metadata.putPart({ bucketId: bucket.id, key, uploadId, partNumber, content, ...part }),
+  )
+  if (result.kind === 'stored') return result.modifiedMs
+  await discard(stores, content)
+  if (result.kind === 'source-changed') return undefined
+  throw noSuchUpload(uploadId)
+}
+
+export interface UploadPartCopyInput extends PartPlace {
+  readonly source: { readonly bucket: Bucket; readonly key: string; readonly versionId: string | undefined; readonly when: Precondition }
+  /** Both inclusive; undefined: the whole source. */
+  readonly range: { readonly firstByte: number; readonly lastByte: number } | undefined
+  readonly nowMs: number
+}
+
+export type CopiedPart = StoredPart & { readonly source: ObjectVersion }
+
+/**
+ * A part out of another object. Large sources are shared by reference: their bytes are read once, for the part's digests, and written nowhere.
+ * @throws {S3Error} NoSuchUpload, NoSuchKey, PreconditionFailed, InvalidRange
+ */
+export async function uploadPartCopy(stores: Stores, input: UploadPartCopyInput): Promise<CopiedPart> {
+  const { source, range, nowMs } = input
+  const { algorithm } = findUpload(stores, input).checksumPlan ?? DEFAULT_PLAN
+  for (;;) {
+    const version = findCopySource(stores, source.bucket, source.key, source.versionId)
+    const decision = decideCopySource(source.when, version, nowMs)
+    if (decision.kind === 'failed') throw preconditionFailed(decision.condition, version)
+    const firstByte = range?.firstByte ?? 0
+    const lastByte = range?.lastByte ?? version.sizeBytes - 1
+    if (lastByte >= version.sizeBytes) throw invalidSourceRange(version.sizeBytes)
+    if (lastByte - firstByte >= PUT_BYTES_MAX) throw new S3Error('EntityTooLarge', { detail: { MaxSizeAllowed: PUT_BYTES_MAX } })
+    const stored = stores.metadata.findContent(version.contentId)
+    if (stored === undefined) continue // overwritten between the two looks
+    let content: NewContent
+    let digested: Digested
+    if (stored.kind === 'inline') {
+      const bytes = stored.bytes.subarray(firstByte, lastByte + 1)
+      digested = await digest(contentOfBytes(bytes), algorithm)
+      content = { kind: 'blob', blob: await writeBlob(stores, bytes, digested.crc64Hex) }
+    } else {
+      digested = await digest(await openSegments(stores.blobs, stored.segments, firstByte, lastByte), algorithm)
+      content = { kind: 'shared', segments: sliceSegments(stored.segments, firstByte, lastByte) }
+    }
+    const { md5Hex, checksum } = digested
+    const modifiedMs = await storePart(stores, input, content, { sizeBytes: lastByte - firstByte + 1, md5Hex, checksum })
+    if (modifiedMs !== undefined) return { md5Hex, checksum, modifiedMs, source: version }
+  }
+}
+
+function invalidSourceRange(sizeBytes: number): S3Error {
+  return new S3Error('InvalidRange', { message: `Range specified is not valid for source object of size: ${sizeBytes}` })
+}
+
+interface Digested {
+  readonly md5Hex: string
+  readonly checksum: Checksum
+  readonly crc64Hex: string
+}
+
+async function digest(content: ObjectContent, algorithm: ChecksumAlgorithm): Promise<Digested> {
+  const digests = new Digests(algorithm === 'CRC64NVME' ? ['CRC64NVME'] : ['CRC64NVME', algorithm])
+  try {
+    const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, Math.max(content.lengthBytes, 1)))
+    for (let left = content.lengthBytes; left > 0; ) {
+      const count = await content.read(buffer)
+      if (count === 0) throw new Error('the stored bytes end too early')
+      digests.update(buffer.subarray(0, count))
+      left -= count
+    }
+  } finally {
+    await content.close()
+  }
+  const result = digests.finish()
+  return { md5Hex: result.md5Hex, checksum: { algorithm, type: 'FULL_OBJECT', value: result.value(algorithm) }, crc64Hex: result.hex('CRC64NVME') }
+}
+
+async function writeBlob(stores: Stores, bytes: Buffer, crc64Hex: string) {
+  const writer = await stores.blobs.create()
+  try {
+    await writer.write([bytes])
+    return await writer.finish(crc64Hex)
+  } catch (error) {
+    await writer.discard()
+    throw error
+  }
+}
+
+/** A part as the client names it in CompleteMultipartUpload. */
+export interface NamedPart {
+  readonly partNumber: number
+  /** Without quotes. */
+  readonly etag: string
+  readonly checksum: { readonly algorithm: ChecksumAlgorithm; readonly value: string } | undefined
+}
+
+export interface CompleteUploadInput {
+  readonly bucket: Bucket
+  readonly key: string
+  readonly uploadId: string
+  readonly when: Precondition
+  readonly parts: readonly NamedPart[]
+  /** What the client says of the whole object. */
+  readonly expected: {
+    readonly sizeBytes: number | undefined
+    readonly checksum: { readonly algorithm: ChecksumAlgorithm; readonly value: string | undefined } | undefined
+    readonly checksumType: string | undefined
+  }
+  /** Of the parts as they were named: the same again gets the same answer. */
+  readonly fingerprint: string
+}
+
+export interface CompletedObject {
+  readonly etag: string
+  readonly checksum: Checksum
+  readonly versionId: string
+}
+
+/**
+ * Make the object. Who asks again after success, because the answer was lost, gets the same answer, whatever the conditions say by then.
+ * @throws {S3Error} NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall, BadDigest, InvalidRequest, PreconditionFailed,
+ * ConditionalRequestConflict, NoSuchKey, NoSuchBucket
+ */
+export async function completeUpload(stores: Stores, input: CompleteUploadInput): Promise<CompletedObject> {
+  const { bucket, key, uploadId, when, fingerprint } = input
+  for (;;) {
+    const upload = stores.metadata.findUpload(bucket.id, key, uploadId)
+    if (upload === undefined) return replay(stores, input)
+    const parts = await findNamedParts(stores, input, upload)
+    const sizeBytes = parts.reduce((sum, part) => sum + part.sizeBytes, 0)
+    const etag = multipartEtag(parts.map(({ md5Hex }) => md5Hex))
+    const checksum = wholeChecksum(upload, parts)
+    checkWhole(input, upload, sizeBytes, checksum)
+    const completion = { bucketId: bucket.id, key, uploadId, parts, etag, sizeBytes, checksum, fingerprint }
+    const result = await stores.metadata.completeUpload(completion, when)
+    switch (result.kind) {
+      case 'committed':
+        return { etag, checksum, versionId: result.versionId }
+      case 'parts-changed':
+        continue
+      case 'no-such-upload':
+        return replay(stores, input)
+      case 'no-such-bucket':
+        throw noSuchBucket(bucket)
+      case 'failed':
+      case 'conflict':
+      case 'no-such-key':
+        throw refused(result, key)
+      default:
+        return result satisfies never
+    }
+  }
+}
+
+function replay(stores: Stores, { bucket, key, uploadId, fingerprint }: CompleteUploadInput): CompletedObject {
+  const completed = stores.metadata.findCompletion(bucket.id, key, uploadId)
+  if (completed?.fingerprint !== fingerprint) throw noSuchUpload(uploadId)
+  return completed
+}
+
+async function findNamedParts(stores: Stores, { parts, uploadId }: CompleteUploadInput, upload: Upload): Promise<readonly UploadedPart[]> {
+  const uploaded = new Map<number, UploadedPart>()
+  for (let after = 0; ; ) {
+    const page = await stores.metadata.listParts(uploadId, after, LIST_PARTS_MAX)
+    for (const part of page) uploaded.set(part.partNumber, part)
+    const last = page.at(-1)
+    if (last === undefined || page.length < LIST_PARTS_MAX) break
+    after = last.partNumber
+  }
+  let before = 0
+  return parts.map((named, index) => {
+    const { partNumber, etag } = named
+    if (partNumber <= before) throw new S3Error('InvalidPartOrder', { detail: { UploadId: uploadId } })
+    before = partNumber
+    const part = uploaded.get(partNumber)
+    if (part === undefined || part.md5Hex !== etag) throw invalidPart(uploadId, partNumber, etag)
+    checkNamedChecksum(upload, named, part)
+    if (index < parts.length - 1 && part.sizeBytes < PART_BYTES_MIN) {
+      throw new S3Error('EntityTooSmall', {
+        detail: { ProposedSize: part.sizeBytes, MinSizeAllowed: PART_BYTES_MIN, PartNumber: partNumber, ETag: etag },
+      })
+    }
+    return part
+  })
+}
+
+function checkNamedChecksum({ checksumPlan, uploadId }: Upload, { checksum, partNumber, etag }: NamedPart, part: UploadedPart): void {
+  if (checksum === undefined) {
+    if (checksumPlan?.type !== 'COMPOSITE') return
+    const name = checksumPlan.algorithm.toLowerCase()
+    throw new S3Error('InvalidRequest', {
+      message:
+        `The upload was created using a ${name} checksum. The complete request must include the checksum for each part. ` +
+        `It was missing for part ${partNumber} in the request.`,
+    })
+  }
+  if (checksum.algorithm === part.checksum.algorithm && checksum.value !== part.checksum.value) throw invalidPart(uploadId, partNumber, etag)
+  if (checksumPlan !== undefined && checksum.algorithm !== checksumPlan.algorithm) throw checksumMismatch(checksumPlan.algorithm, checksum.algorithm)
+}
+
+function invalidPart(uploadId: string, partNumber: number, etag: string): S3Error {
+  return new S3Error('InvalidPart', { detail: { UploadId: uploadId, PartNumber: partNumber, ETag: etag } })
+}
+
+/** From the checksums of the parts, without reading a byte. */
+function wholeChecksum({ checksumPlan }: Upload, parts: readonly UploadedPart[]): Checksum {
+  const { algorithm, type } = checksumPlan ?? DEFAULT_PLAN
+  if (type === 'COMPOSITE')
+    return {
+      algorithm,
+      type,
+      value: compositeChecksum(
+        algorithm,
+        parts.map(({ checksum }) => checksum.value),
+      ),
+    }
+  if (algorithm !== 'CRC32' && algorithm !== 'CRC32C' && algorithm !== 'CRC64NVME') throw new Error(`${algorithm} cannot be combined`)
+  return {
+    algorithm,
+    type,
+    value: combineChecksums(
+      algorithm,
+      parts.map(({ checksum, sizeBytes }) => ({ value: checksum.value, sizeBytes })),
+    ),
+  }
+}
+
+function checkWhole({ expected }: CompleteUploadInput, { checksumPlan }: Upload, sizeBytes: number, checksum: Checksum): void {
+  if (sizeBytes > OBJECT_BYTES_MAX) throw new S3Error('EntityTooLarge', { detail: { ProposedSize: sizeBytes, MaxSizeAllowed: OBJECT_BYTES_MAX } })
+  if (expected.sizeBytes !== undefined && expected.sizeBytes !== sizeBytes) {
+    throw new S3Error('InvalidRequest', {
+      message: `The provided x-amz-mp-object-size is ${expected.sizeBytes}, but the parts have ${sizeBytes} bytes together.`,
+    })
+  }
+  if (expected.checksumType !== undefined && expected.checksumType !== checksum.type) {
+    throw new S3Error('InvalidRequest', {
+      message: `The upload was created using the ${checksum.type} checksum mode. The complete request must use the same checksum mode.`,
+    })
+  }
+  if (expected.checksum?.value === undefined) return
+  const { algorithm, value } = expected.checksum
+  if (algorithm !== checksum.algorithm) {
+    // a checksum that the upload did not plan cannot be had without reading all bytes
+    throw checksumPlan === undefined
+      ? new S3Error('InvalidRequest', { message: `The upload was created without ${checksumHeader(algorithm)}: name it in CreateMultipartUpload.` })
+      : checksumMismatch(checksum.algorithm, algorithm)
+  }
+  if (value !== checksum.value) throw new S3Error('BadDigest', { message: `The ${algorithm} you specified did not match the calculated checksum.` })
+}
+
+/** @throws {S3Error} NoSuchUpload, PreconditionFailed */
+export async function abortUpload(stores: Stores, bucket: Bucket, key: string, uploadId: string, initiatedMs: number | undefined): Promise<void> {
+  const result = await stores.metadata.abortUpload(bucket.id, key, uploadId, initiatedMs)
+  if (result === 'no-such-upload') throw noSuchUpload(uploadId)
+  if (result === 'failed') throw new S3Error('PreconditionFailed', { detail: { Condition: 'If-Match-Initiated-Time' } })
+}
+
+/** @throws {S3Error} NoSuchUpload */
+export function findUpload(stores: Stores, { bucket, key, uploadId }: Pick<PartPlace, 'bucket' | 'key' | 'uploadId'>): Upload {
+  const upload = stores.metadata.findUpload(bucket.id, key, uploadId)
+  if (upload === undefined) throw noSuchUpload(uploadId)
+  return upload
+}
+
+function noSuchUpload(uploadId: string): S3Error {
+  return new S3Error('NoSuchUpload', { detail: { UploadId: uploadId.slice(0, 256) } })
+}

@@ -1,0 +1,69 @@
+/** Changes of buckets, their documents, and credentials, each a function that runs inside an open transaction of the writer. */
+import type Database from 'better-sqlite3'
+import type { Bucket } from '../../domain/model.ts'
+import { type ConfigName, type NewBucket, type NewCredential, OBJECT_LOCK_CONFIG } from '../metadata-store.ts'
+import { BUCKET_COLUMNS, type BucketRow, bucketOf } from './rows.ts'
+import type { Transaction } from './transaction.ts'
+import type { UploadMutations } from './upload-mutations.ts'
+
+export function prepareBucketMutations(db: Database.Database, transaction: Transaction, uploads: UploadMutations) {
+  const sql = (text: string) => db.prepare(text)
+  const insertOwner = sql(`INSERT INTO owner VALUES (?, ?) ON CONFLICT DO UPDATE SET display_name = excluded.display_name`)
+  const insertCredential = sql(`INSERT INTO credential VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`)
+  const removeCredential = sql(`DELETE FROM credential WHERE access_key_id = ?`)
+
+  const bucketByName = sql(`SELECT ${BUCKET_COLUMNS} FROM bucket WHERE name = ?`).raw()
+  const insertBucket = sql(`INSERT INTO bucket (name, owner_id, created_ms, versioning) VALUES (?, ?, ?, ?)`)
+  const versioningOf = sql(`SELECT versioning FROM bucket WHERE id = ?`).pluck()
+  const setVersioningOf = sql(`UPDATE bucket SET versioning = ? WHERE id = ?`)
+  const bucketIsUsed = sql(
+    `SELECT EXISTS (SELECT 1 FROM object WHERE bucket_id = @id) OR EXISTS (SELECT 1 FROM history WHERE bucket_id = @id)`,
+  ).pluck()
+  const removeBucket = sql(`DELETE FROM bucket WHERE id = ?`)
+  const removeChangesOfBucket = sql(`DELETE FROM key_change WHERE bucket_id = ?`)
+  const findConfig = sql(`SELECT 1 FROM bucket_config WHERE bucket_id = ? AND name = ?`).pluck()
+  const putConfigRow = sql(`INSERT OR REPLACE INTO bucket_config VALUES (?, ?, ?)`)
+  const removeConfig = sql(`DELETE FROM bucket_config WHERE bucket_id = ? AND name = ?`)
+  const removeConfigs = sql(`DELETE FROM bucket_config WHERE bucket_id = ?`)
+
+  const operations = {
+    createCredential(credential: NewCredential): 'created' | 'exists' {
+      const { accessKeyId, secretAccessKey, owner, createdMs } = credential
+      if (insertCredential.run(accessKeyId, secretAccessKey, owner.id, createdMs).changes === 0) return 'exists'
+      insertOwner.run(owner.id, owner.displayName)
+      return 'created'
+    },
+    revokeCredential(accessKeyId: string): boolean {
+      return removeCredential.run(accessKeyId).changes > 0
+    },
+    createBucket({ name, ownerId, hasObjectLock }: NewBucket): { kind: 'created' | 'exists'; bucket: Bucket } {
+      const existing = bucketByName.get(name) as BucketRow | undefined
+      if (existing !== undefined) return { kind: 'exists', bucket: bucketOf(existing) }
+      insertBucket.run(name, ownerId, transaction.nowMs, hasObjectLock ? 'enabled' : 'unversioned')
+      const bucket = bucketOf(bucketByName.get(name) as BucketRow)
+      if (hasObjectLock) putConfigRow.run(bucket.id, OBJECT_LOCK_CONFIG, '{}')
+      return { kind: 'created', bucket }
+    },
+    deleteBucket(bucketId: number): 'deleted' | 'not-empty' | 'no-such-bucket' {
+      if (bucketIsUsed.get({ id: bucketId }) === 1) return 'not-empty'
+      if (removeBucket.run(bucketId).changes === 0) return 'no-such-bucket'
+      removeChangesOfBucket.run(bucketId)
+      removeConfigs.run(bucketId)
+      uploads.dropAllOfBucket(bucketId)
+      return 'deleted'
+    },
+    setVersioning(bucketId: number, state: 'enabled' | 'suspended'): 'done' | 'locked' | 'no-such-bucket' {
+      if (state === 'suspended' && findConfig.get(bucketId, OBJECT_LOCK_CONFIG) !== undefined) return 'locked'
+      return setVersioningOf.run(state, bucketId).changes === 0 ? 'no-such-bucket' : 'done'
+    },
+    putConfig(bucketId: number, name: ConfigName, document: string | undefined): 'done' | 'not-versioned' | 'no-such-bucket' {
+      const versioning = versioningOf.get(bucketId)
+      if (versioning === undefined) return 'no-such-bucket'
+      if (name === OBJECT_LOCK_CONFIG && versioning !== 'enabled') return 'not-versioned'
+      if (document === undefined) removeConfig.run(bucketId, name)
+      else putConfigRow.run(bucketId, name, document)
+      return 'done'
+    },
+  }
+  return { operations }
+}

@@ -1,0 +1,108 @@
+/** Contents: what bytes a version or a part stands for, and who else shares them. Every function runs inside an open transaction of the writer. */
+import type Database from 'better-sqlite3'
+import type { NewContent, Segment, UploadedPart } from '../../domain/model.ts'
+import type { Transaction } from './transaction.ts'
+
+export type Contents = ReturnType<typeof prepareContents>
+
+export function prepareContents(db: Database.Database, transaction: Transaction) {
+  const sql = (text: string) => db.prepare(text)
+  const insertContent = sql(`INSERT INTO content (id, refs, inline) VALUES (?, 1, ?)`)
+  const shareContent = sql(`UPDATE content SET refs = refs + 1 WHERE id = ?`)
+  const dropContent = sql(`DELETE FROM content WHERE id = ? AND refs = 1 RETURNING inline IS NULL`).pluck()
+  const unshareContent = sql(`UPDATE content SET refs = refs - 1 WHERE id = ?`)
+  const insertSegment = sql(`INSERT INTO segment (content_id, at_byte, blob_id, start_byte, length_bytes) VALUES (?, ?, ?, ?, ?)`)
+  const blobsOfContent = sql(`SELECT blob_id FROM segment WHERE content_id = ?`).pluck()
+  const removeSegments = sql(`DELETE FROM segment WHERE content_id = ?`)
+  const moveSegments = sql(`UPDATE segment SET content_id = ?, at_byte = at_byte + ? WHERE content_id = ?`)
+  const insertPart = sql(`INSERT INTO content_part VALUES (?, ?, ?, ?, ?)`)
+  const removeParts = sql(`DELETE FROM content_part WHERE content_id = ?`)
+  const insertBlob = sql(`INSERT INTO blob (id, refs, size_bytes, crc64) VALUES (?, 1, ?, ?)`)
+  const findBlob = sql(`SELECT 1 FROM blob WHERE id = ?`).pluck()
+  const shareBlob = sql(`UPDATE blob SET refs = refs + 1 WHERE id = ?`)
+  const releaseBlob = sql(`UPDATE blob SET refs = refs - 1 WHERE id = ? RETURNING refs`).pluck()
+  const removeBlob = sql(`DELETE FROM blob WHERE id = ?`)
+  const putReleased = sql(`INSERT OR REPLACE INTO released_blob VALUES (?, ?)`)
+  const forgetReleased = sql(`DELETE FROM released_blob WHERE id = ?`)
+
+  /** Whether all blobs that `content` refers to are still there; only shared ones can be gone. */
+  function add(contentId: number, content: NewContent): boolean {
+    switch (content.kind) {
+      case 'inline':
+        insertContent.run(contentId, content.bytes)
+        return true
+      case 'blob': {
+        const { blobId, sizeBytes, crc64 } = content.blob
+        insertContent.run(contentId, null)
+        insertBlob.run(blobId, sizeBytes, crc64)
+        insertSegment.run(contentId, 0, blobId, 0, sizeBytes)
+        return true
+      }
+      case 'shared':
+        return addShared(contentId, content.segments)
+      default:
+        return content satisfies never
+    }
+  }
+
+  function addShared(contentId: number, segments: readonly Segment[]): boolean {
+    if (!segments.every(({ blobId }) => findBlob.get(blobId) !== undefined)) return false
+    insertContent.run(contentId, null)
+    let atByte = 0
+    for (const { blobId, startByte, lengthBytes } of segments) {
+      shareBlob.run(blobId)
+      insertSegment.run(contentId, atByte, blobId, startByte, lengthBytes)
+      atByte += lengthBytes
+    }
+    return true
+  }
+
+  /** One more version stands for this content. */
+  function share(contentId: number): void {
+    shareContent.run(contentId)
+  }
+
+  /** One less; with the last one its blobs are released. 0, a delete marker's, is none. */
+  function release(contentId: number): void {
+    if (contentId === 0) return
+    const hasSegments = dropContent.get(contentId) as number | undefined
+    if (hasSegments === undefined) {
+      unshareContent.run(contentId)
+    } else if (hasSegments === 1) {
+      for (const blobId of blobsOfContent.all(contentId) as string[]) {
+        if (releaseBlob.get(blobId) === 0) {
+          removeBlob.run(blobId)
+          putReleased.run(blobId, transaction.nowMs)
+        }
+      }
+      removeSegments.run(contentId)
+      removeParts.run(contentId)
+    }
+  }
+
+  /** Make one content of those of parts, in their order: their segments move, no byte does. */
+  function join(contentId: number, parts: readonly UploadedPart[]): void {
+    const sizeBytes = parts.reduce((sum, part) => sum + part.sizeBytes, 0)
+    insertContent.run(contentId, sizeBytes === 0 ? EMPTY : null)
+    let startByte = 0
+    for (const [index, part] of parts.entries()) {
+      insertPart.run(contentId, index + 1, startByte, part.sizeBytes, JSON.stringify(part.checksum))
+      if (part.sizeBytes > 0) {
+        moveSegments.run(contentId, startByte, part.contentId)
+        dropContent.get(part.contentId)
+      } else {
+        // its segment would stand where the next part begins, and be in its way
+        release(part.contentId)
+      }
+      startByte += part.sizeBytes
+    }
+  }
+
+  function forget(blobIds: readonly string[]): void {
+    for (const blobId of blobIds) forgetReleased.run(blobId)
+  }
+
+  return { add, share, release, join, forget }
+}
+
+const EMPTY = Buffer.alloc(0)

@@ -1,0 +1,233 @@
+/** Changes of object versions, each a function that runs inside an open transaction of the writer. Here the conditions are judged for real. */
+import { randomBytes } from 'node:crypto'
+import type Database from 'better-sqlite3'
+import { NULL_VERSION, type ObjectVersion, type VersioningState, type VersionTraits } from '../../domain/model.ts'
+import { isLocked, mayChangeRetention } from '../../domain/object-lock.ts'
+import { decideCopySource, decideDelete, decideWrite, isConditional, type Precondition, type Target } from '../../domain/precondition.ts'
+import type {
+  CommitResult,
+  Committed,
+  CopyResult,
+  DeleteResult,
+  Deletion,
+  NewCopy,
+  NewVersion,
+  Refusal,
+  TraitsChange,
+  TraitsResult,
+  WriteCondition,
+} from '../metadata-store.ts'
+import type { Contents } from './contents.ts'
+import { traitsText, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
+import type { Transaction } from './transaction.ts'
+
+export type VersionMutations = ReturnType<typeof prepareVersionMutations>
+
+/** A version as it is installed: its content is there already. */
+export type InstalledVersion = Omit<NewVersion, 'content'>
+
+/** A key with what a write has to know of it. */
+export interface Place {
+  readonly bucketId: number
+  readonly key: string
+  readonly versioning: VersioningState
+  readonly current: ObjectVersion | undefined
+}
+
+export function prepareVersionMutations(db: Database.Database, transaction: Transaction, contents: Contents) {
+  const sql = (text: string) => db.prepare(text)
+  const versioningOf = sql(`SELECT versioning FROM bucket WHERE id = ?`).pluck()
+  const currentLive = sql(`SELECT key, ${VERSION_COLUMNS} FROM object WHERE bucket_id = ? AND key = ?`).raw()
+  const newestOld = sql(`SELECT key, ${VERSION_COLUMNS} FROM history WHERE bucket_id = ? AND key = ? ORDER BY seq DESC LIMIT 1`).raw()
+  const oldByVersion = sql(`SELECT key, ${VERSION_COLUMNS} FROM history WHERE bucket_id = ? AND key = ? AND version_id = ?`).raw()
+  const putObject = sql(`INSERT OR REPLACE INTO object (bucket_id, key, ${VERSION_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+  const removeObject = sql(`DELETE FROM object WHERE bucket_id = ? AND key = ?`)
+  const putHistory = sql(`INSERT INTO history (bucket_id, key, ${VERSION_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+  const archive = sql(
+    `INSERT INTO history (bucket_id, key, ${VERSION_COLUMNS}) SELECT bucket_id, key, ${VERSION_COLUMNS} FROM object WHERE bucket_id = ? AND key = ?`,
+  )
+  const promote = sql(
+    `INSERT INTO object (bucket_id, key, ${VERSION_COLUMNS}) SELECT bucket_id, key, ${VERSION_COLUMNS} FROM history WHERE bucket_id = ? AND key = ? AND seq = ?`,
+  )
+  const removeOld = sql(`DELETE FROM history WHERE bucket_id = ? AND key = ? AND seq = ?`)
+  const setLiveTraits = sql(`UPDATE object SET traits = ? WHERE bucket_id = ? AND key = ? AND seq = ?`)
+  const setOldTraits = sql(`UPDATE history SET traits = ? WHERE bucket_id = ? AND key = ? AND seq = ?`)
+  const changeOf = sql(`SELECT seq FROM key_change WHERE bucket_id = ? AND key = ?`).pluck()
+  const putChange = sql(`INSERT OR REPLACE INTO key_change VALUES (?, ?, ?, ?)`)
+
+  function newVersionId(versioning: VersioningState): string {
+    return versioning === 'enabled' ? randomBytes(24).toString('base64url') : NULL_VERSION
+  }
+
+  function findCurrent(bucketId: number, key: string, versioning: VersioningState): ObjectVersion | undefined {
+    const live = currentLive.get(bucketId, key) as VersionRow | undefined
+    const row = live ?? (versioning === 'unversioned' ? undefined : (newestOld.get(bucketId, key) as VersionRow | undefined))
+    return row === undefined ? undefined : versionOf(row)
+  }
+
+  function findVersion(bucketId: number, key: string, versionId: string): ObjectVersion | undefined {
+    const live = currentLive.get(bucketId, key) as VersionRow | undefined
+    if (live !== undefined && live[2] === versionId) return versionOf(live)
+    const old = oldByVersion.get(bucketId, key, versionId) as VersionRow | undefined
+    return old === undefined ? undefined : versionOf(old)
+  }
+
+  /** undefined: the bucket is gone. */
+  function placeOf(bucketId: number, key: string): Place | undefined {
+    const versioning = versioningOf.get(bucketId) as VersioningState | undefined
+    return versioning === undefined ? undefined : { bucketId, key, versioning, current: findCurrent(bucketId, key, versioning) }
+  }
+
+  /** Take the live current version out of the way of a new one, as the bucket's versioning wants it. */
+  function displaceCurrent({ bucketId, key, versioning, current }: Place): void {
+    const live = current !== undefined && !current.isDeleteMarker
+    if (versioning === 'unversioned') {
+      if (live) contents.release(current.contentId)
+      return
+    }
+    if (versioning === 'suspended') {
+      if (live && current.versionId === NULL_VERSION) {
+        contents.release(current.contentId)
+        return
+      }
+      const oldNull = oldByVersion.get(bucketId, key, NULL_VERSION) as VersionRow | undefined
+      if (oldNull !== undefined) {
+        contents.release(oldNull[6])
+        removeOld.run(bucketId, key, oldNull[1])
+      }
+    }
+    if (live) archive.run(bucketId, key)
+  }
+
+  /** undefined: it may go on. `openedAtSeq` is the number of the last change when the operation began. */
+  function judgeWrite(when: Precondition, openedAtSeq: number, { bucketId, key, current }: Place): Refusal | undefined {
+    if (!isConditional(when)) return undefined
+    const touched = Math.max(current?.seq ?? 0, (changeOf.get(bucketId, key) as number | undefined) ?? 0)
+    const decision = decideWrite(when, current, touched > openedAtSeq)
+    return decision.kind === 'proceed' ? undefined : { ...decision, current: targetOf(current) }
+  }
+
+  /** Make `version` the current one under the number `transaction.seq`, which the caller has taken for it. */
+  function install(version: InstalledVersion, place: Place, contentId: number): Committed {
+    const versionId = newVersionId(place.versioning)
+    displaceCurrent(place)
+    const { seq, nowMs } = transaction
+    putObject.run(
+      version.bucketId,
+      version.key,
+      seq,
+      versionId,
+      nowMs,
+      version.sizeBytes,
+      version.etag,
+      contentId,
+      version.ownerId,
+      version.storageClass,
+      JSON.stringify(version.metadata),
+      version.checksum === undefined ? null : JSON.stringify(version.checksum),
+      traitsText(version.traits),
+    )
+    return { kind: 'committed', versionId, seq, modifiedMs: nowMs }
+  }
+
+  function commitVersion(version: NewVersion, { when, openedAtSeq }: WriteCondition): CommitResult {
+    const place = placeOf(version.bucketId, version.key)
+    if (place === undefined) return { kind: 'no-such-bucket' }
+    const refusal = judgeWrite(when, openedAtSeq, place)
+    if (refusal !== undefined) return refusal
+    const contentId = ++transaction.seq
+    if (!contents.add(contentId, version.content)) return { kind: 'source-changed' }
+    return install(version, place, contentId)
+  }
+
+  function copyVersion(copy: NewCopy, { when, openedAtSeq }: WriteCondition): CopyResult {
+    const { key, versionId, bucket } = copy.source
+    const place = placeOf(copy.bucketId, copy.key)
+    const sourcePlace = placeOf(bucket.id, key)
+    if (place === undefined || sourcePlace === undefined) return { kind: 'no-such-bucket' }
+    const source = versionId === undefined ? sourcePlace.current : findVersion(bucket.id, key, versionId)
+    if (source === undefined || source.isDeleteMarker) return { kind: 'no-such-source' }
+    const sourceDecision = decideCopySource(copy.source.when, source, transaction.nowMs)
+    if (sourceDecision.kind === 'failed') return { ...sourceDecision, current: targetOf(source) }
+    const refusal = judgeWrite(when, openedAtSeq, place)
+    if (refusal !== undefined) return refusal
+    transaction.seq++
+    contents.share(source.contentId)
+    const { etag, sizeBytes, checksum } = source
+    const { bucketId, ownerId, storageClass } = copy
+    const tags = copy.keepsTags ? source.traits.tags : undefined
+    const traits = tags === undefined ? copy.traits : { ...copy.traits, tags }
+    const metadata = copy.metadata ?? source.metadata
+    const version = { bucketId, key: copy.key, etag, sizeBytes, ownerId, storageClass, metadata, checksum, traits }
+    return { ...install(version, place, source.contentId), source }
+  }
+
+  function deleteObject(deletion: Deletion): DeleteResult {
+    const { bucketId, key, versionId } = deletion
+    const place = placeOf(bucketId, key)
+    if (place === undefined) return { kind: 'no-such-bucket' }
+    const { versioning, current } = place
+    const target = versionId === undefined ? current : findVersion(bucketId, key, versionId)
+    if (isConditional(deletion.when)) {
+      const decision = decideDelete(deletion.when, target, versionId !== undefined, deletion.compatibility)
+      if (decision.kind !== 'proceed') return { ...decision, current: targetOf(target) }
+    }
+    if (versionId !== undefined) return deleteVersion(place, versionId, target, deletion.bypassGovernance)
+    if (versioning === 'unversioned') {
+      if (current === undefined) return { kind: 'deleted', isDeleteMarker: false, versionId: undefined }
+      displaceCurrent(place)
+      removeObject.run(bucketId, key)
+      putChange.run(bucketId, key, ++transaction.seq, transaction.nowMs)
+      return { kind: 'deleted', isDeleteMarker: false, versionId: undefined }
+    }
+    const markerId = newVersionId(versioning)
+    displaceCurrent(place)
+    removeObject.run(bucketId, key)
+    putHistory.run(bucketId, key, ++transaction.seq, markerId, transaction.nowMs, 0, '', 0, deletion.ownerId, 'STANDARD', '', null, null)
+    return { kind: 'deleted', isDeleteMarker: true, versionId: markerId }
+  }
+
+  function deleteVersion(place: Place, versionId: string, target: ObjectVersion | undefined, bypassGovernance: boolean): DeleteResult {
+    if (target === undefined) return { kind: 'deleted', isDeleteMarker: false, versionId }
+    if (isLocked(target.traits, transaction.nowMs, bypassGovernance)) return { kind: 'locked' }
+    const { bucketId, key, current } = place
+    contents.release(target.contentId)
+    const wasCurrent = current?.seq === target.seq
+    if (wasCurrent && !target.isDeleteMarker) removeObject.run(bucketId, key)
+    else removeOld.run(bucketId, key, target.seq)
+    if (wasCurrent) {
+      const next = newestOld.get(bucketId, key) as VersionRow | undefined
+      if (next !== undefined && next[6] !== 0) {
+        promote.run(bucketId, key, next[1])
+        removeOld.run(bucketId, key, next[1])
+      }
+      putChange.run(bucketId, key, ++transaction.seq, transaction.nowMs)
+    }
+    return { kind: 'deleted', isDeleteMarker: target.isDeleteMarker, versionId }
+  }
+
+  function changeTraits({ bucketId, key, versionId, set, bypassGovernance }: TraitsChange): TraitsResult {
+    const place = placeOf(bucketId, key)
+    if (place === undefined) return { kind: 'no-such-bucket' }
+    const target = versionId === undefined ? place.current : findVersion(bucketId, key, versionId)
+    if (target === undefined) return { kind: 'no-such-key' }
+    if (target.isDeleteMarker) return { kind: 'delete-marker' }
+    const { retention } = target.traits
+    if (set.retention !== undefined && !mayChangeRetention(retention, set.retention ?? undefined, transaction.nowMs, bypassGovernance)) {
+      return { kind: 'locked' }
+    }
+    const traits = Object.fromEntries(Object.entries({ ...target.traits, ...set }).filter(([, value]) => value !== null)) as VersionTraits
+    const isLive = place.current?.seq === target.seq
+    const statement = isLive ? setLiveTraits : setOldTraits
+    statement.run(traitsText(traits), bucketId, key, target.seq)
+    return { kind: 'changed', versionId: target.versionId }
+  }
+
+  return { operations: { commitVersion, copyVersion, deleteObject, changeTraits }, placeOf, judgeWrite, install }
+}
+
+function targetOf(version: ObjectVersion | undefined): Target | undefined {
+  if (version === undefined) return undefined
+  const { etag, modifiedMs, seq, sizeBytes, versionId, isDeleteMarker } = version
+  return { etag, modifiedMs, seq, sizeBytes, versionId, isDeleteMarker }
+}
