@@ -1,4 +1,5 @@
 import { declareBatchDeletes } from './batch-deletes.ts'
+import { declareCompletes } from './completes.ts'
 import { declareCopies } from './copies.ts'
 import { declareDeletes } from './deletes.ts'
 import { useProfile } from './profile.ts'
@@ -9,6 +10,7 @@ import { declareWrites } from './writes.ts'
 const fixture = useProfile('superset')
 declareReads(fixture)
 declareWrites(fixture)
+declareCompletes(fixture)
 declareCopies(fixture)
 declareDeletes(fixture)
 declareBatchDeletes(fixture)
