@@ -277,11 +277,11 @@ async function findNamedParts(stores: Stores, { parts, uploadId }: CompleteUploa
     if (last === undefined || page.length < LIST_PARTS_MAX) break
     after = last.partNumber
   }
-  let before = 0
+  if (parts.some(({ partNumber }, index) => partNumber <= (parts[index - 1]?.partNumber ?? 0))) {
+    throw new S3Error('InvalidPartOrder', { detail: { UploadId: uploadId } })
+  }
   return parts.map((named, index) => {
     const { partNumber, etag } = named
-    if (partNumber <= before) throw new S3Error('InvalidPartOrder', { detail: { UploadId: uploadId } })
-    before = partNumber
     const part = uploaded.get(partNumber)
     if (part === undefined || part.md5Hex !== etag) throw invalidPart(uploadId, partNumber, etag)
     checkNamedChecksum(upload, named, part)
