@@ -132,7 +132,7 @@ export function declareCompletes(fixture: ProfileFixture): void {
           const target = await fixture.keyIn(kind, state)
           const { place, parts } = await begin(target.bucket, target.key)
           const before = await standing(fixture, target.bucket, target.key)
-          const answer = await complete(fixture.server, place, parts, row.headers(target) as Record<string, string>)
+          const answer = await complete(fixture.server, place, parts, row.headers(target))
           expected[name] = wanted(state === 'live' ? row.live : row.absent, profile)
           observed[name] = outcomeOf(answer)
           if (answer.status === 200) return
