@@ -9,6 +9,10 @@ import { checksumOf } from './digests.ts'
 /** Algorithms whose value over a concatenation follows from the values over its pieces. */
 export type CombinableAlgorithm = 'CRC32' | 'CRC32C' | 'CRC64NVME'
 
+export function isCombinable(algorithm: ChecksumAlgorithm): algorithm is CombinableAlgorithm {
+  return algorithm in FIELDS
+}
+
 export interface PartChecksum {
   /** Base64 of the big-endian digest. */
   readonly value: string

@@ -93,3 +93,9 @@ export function weakMatch(condition: EntityTagCondition, etag: string): boolean 
   }
   return false
 }
+
+/** How many parts an object was made of, which the ETag of such an object says (`<hex>-3`); undefined for any other. */
+export function partsCount(etag: string): number | undefined {
+  const dash = etag.lastIndexOf('-')
+  return dash === -1 ? undefined : Number(etag.slice(dash + 1))
+}

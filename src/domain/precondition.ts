@@ -44,6 +44,7 @@ export type ConditionName =
   | 'If-Match'
   | 'If-None-Match'
   | 'If-Unmodified-Since'
+  | 'If-Modified-Since'
   | 'If-Match-Last-Modified-Time'
   | 'If-Match-Size'
   | 'x-amz-copy-source-If-Match'
@@ -162,6 +163,26 @@ export function decideDelete(when: Precondition, target: Target | undefined, isV
       return { kind: 'failed', condition: 'If-Match-Last-Modified-Time' }
     }
     if (when.ifMatchSizeBytes !== undefined && target.sizeBytes !== when.ifMatchSizeBytes) return { kind: 'failed', condition: 'If-Match-Size' }
+  }
+  return PROCEED
+}
+
+/**
+ * Decide one side of a RenameObject. Unlike a write, a missing destination fails If-Match with 412, and If-Modified-Since counts:
+ * it wants an object that was modified later.
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/API_RenameObject.html
+ */
+export function decideRename(when: Precondition, current: Validators | undefined): WriteDecision {
+  if (when.ifMatch !== undefined) {
+    if (current === undefined || !strongMatch(when.ifMatch, current.etag)) return { kind: 'failed', condition: 'If-Match' }
+  } else if (when.ifUnmodifiedSinceMs !== undefined && current !== undefined) {
+    if (seconds(current.modifiedMs) > seconds(when.ifUnmodifiedSinceMs)) return { kind: 'failed', condition: 'If-Unmodified-Since' }
+  }
+  if (when.ifNoneMatch !== undefined) {
+    if (current !== undefined && weakMatch(when.ifNoneMatch, current.etag)) return { kind: 'failed', condition: 'If-None-Match' }
+  } else if (when.ifModifiedSinceMs !== undefined) {
+    const isLater = current !== undefined && seconds(current.modifiedMs) > seconds(when.ifModifiedSinceMs)
+    if (!isLater) return { kind: 'failed', condition: 'If-Modified-Since' }
   }
   return PROCEED
 }

@@ -19,7 +19,7 @@ import { S3Error } from '../domain/s3-error.ts'
 import type { RequestBody } from './body.ts'
 import { checksumHeader, type ExpectedDigests } from './digest-check.ts'
 import { contentOfBytes, type ObjectContent, openSegments, sliceSegments } from './object-content.ts'
-import { discard, discardingOnFailure, findCopySource, noSuchBucket, openWrite, receive } from './objects.ts'
+import { discard, discardingOnFailure, findCopySource, noSuchBucket, openWrite, receive, writeBlob } from './objects.ts'
 import { preconditionFailed, refused } from './refusals.ts'
 import type { Stores } from './stores.ts'
 
@@ -183,17 +183,6 @@ async function digest(content: ObjectContent, algorithm: ChecksumAlgorithm): Pro
   }
   const result = digests.finish()
   return { md5Hex: result.md5Hex, checksum: { algorithm, type: 'FULL_OBJECT', value: result.value(algorithm) }, crc64Hex: result.hex('CRC64NVME') }
-}
-
-async function writeBlob(stores: Stores, bytes: Buffer, crc64Hex: string) {
-  const writer = await stores.blobs.create()
-  try {
-    await writer.write([bytes])
-    return await writer.finish(crc64Hex)
-  } catch (error) {
-    await writer.discard()
-    throw error
-  }
 }
 
 /** A part as the client names it in CompleteMultipartUpload. */

@@ -1,5 +1,6 @@
 /** S3's semantics of objects over both stores: bytes first, commit second, discard on refusal. */
 import { checksumOf, Digests, md5Hex } from '../checksum/digests.ts'
+import { partsCount } from '../domain/etag.ts'
 import { formatHttpDate } from '../domain/http-date.ts'
 import { PUT_BYTES_MAX } from '../domain/limits.ts'
 import {
@@ -12,6 +13,7 @@ import {
   type ObjectMetadata,
   type ObjectPart,
   type ObjectVersion,
+  type StoredBlob,
   type VersionTraits,
 } from '../domain/model.ts'
 import { decideCopySource, decideDelete, decideRead, decideWrite, isConditional, type Precondition } from '../domain/precondition.ts'
@@ -122,6 +124,18 @@ function receivedInline(bytes: Buffer, body: RequestBody, expected: ExpectedDige
   return { content: { kind: 'inline', bytes: new Uint8Array(bytes) }, etag, sizeBytes: bytes.length, checksum, crc64: undefined }
 }
 
+/** A few bytes as a blob of their own. */
+export async function writeBlob(stores: Stores, bytes: Buffer, crc64Hex: string): Promise<StoredBlob> {
+  const writer = await stores.blobs.create()
+  try {
+    await writer.write([bytes])
+    return await writer.finish(crc64Hex)
+  } catch (error) {
+    await writer.discard()
+    throw error
+  }
+}
+
 /** Run a commit; if it throws, drop the blob, unless the commit may have gone through: then its blob is kept. */
 export async function discardingOnFailure<T>(stores: Stores, content: NewContent, commit: () => Promise<T>): Promise<T> {
   try {
@@ -215,17 +229,11 @@ function decidePiece({ range, rangeHolds }: OpenObjectInput, version: ObjectVers
 
 /** @throws {S3Error} InvalidPartNumber */
 function findPart(stores: Stores, version: ObjectVersion, partNumber: number): ObjectPart {
-  const count = partsCount(version)
+  const count = partsCount(version.etag)
   if (count === undefined && partNumber === 1) return { partNumber, startByte: 0, sizeBytes: version.sizeBytes, checksum: version.checksum }
   const part = count === undefined ? undefined : stores.metadata.findObjectPart(version.contentId, partNumber)
   if (part === undefined) throw new S3Error('InvalidPartNumber', { detail: { PartNumberRequested: partNumber, ActualPartCount: count ?? 1 } })
   return part
-}
-
-/** How many parts a multipart object was made of: its ETag says it. undefined for any other object. */
-export function partsCount({ etag }: ObjectVersion): number | undefined {
-  const dash = etag.lastIndexOf('-')
-  return dash === -1 ? undefined : Number(etag.slice(dash + 1))
 }
 
 /** The version that a read names. @throws {S3Error} NoSuchKey, NoSuchVersion, MethodNotAllowed (a delete marker by its id) */

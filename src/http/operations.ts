@@ -9,6 +9,7 @@ import * as getting from './handlers/get-object.ts'
 import * as listing from './handlers/list-objects.ts'
 import * as multipart from './handlers/multipart.ts'
 import * as putting from './handlers/put-object.ts'
+import * as renaming from './handlers/rename-object.ts'
 import * as versioning from './handlers/versioning.ts'
 import type { S3Request } from './request.ts'
 import type { S3Response } from './response.ts'
@@ -114,7 +115,7 @@ export const OPERATIONS = {
     method: 'PUT',
     resource: 'object',
     action: 's3:PutObject',
-    headers: OBJECT_WRITE_HEADERS,
+    headers: [...OBJECT_WRITE_HEADERS, 'x-amz-write-offset-bytes'],
     conditional: true,
     handle: putting.putObject,
   },
@@ -177,6 +178,7 @@ export const OPERATIONS = {
     resource: 'object',
     headers: ['x-amz-rename-source*', 'x-amz-client-token'],
     conditional: true,
+    handle: renaming.renameObject,
   },
   RestoreObject: { method: 'POST', resource: 'object', query: ['restore'], optional: ['versionId'], action: 's3:RestoreObject' },
   SelectObjectContent: { method: 'POST', resource: 'object', query: ['select'], optional: ['select-type'], action: 's3:GetObject' },

@@ -31,6 +31,13 @@ const COPY_SOURCE: Names = {
   ifModifiedSince: 'x-amz-copy-source-if-modified-since',
 }
 
+const RENAME_SOURCE: Names = {
+  ifMatch: 'x-amz-rename-source-if-match',
+  ifNoneMatch: 'x-amz-rename-source-if-none-match',
+  ifUnmodifiedSince: 'x-amz-rename-source-if-unmodified-since',
+  ifModifiedSince: 'x-amz-rename-source-if-modified-since',
+}
+
 /** @param onUnreadable what an entity tag that cannot be read means */
 function read(request: S3Request, names: Names, nowMs: number, onUnreadable: 'matches-nothing' | 'refuse'): Precondition {
   const ifMatch = request.value(names.ifMatch)
@@ -63,6 +70,11 @@ export function readPrecondition(request: S3Request, nowMs: number): Preconditio
 
 export function copySourcePrecondition(request: S3Request, nowMs: number): Precondition {
   return read(request, COPY_SOURCE, nowMs, 'refuse')
+}
+
+/** Both sides of a rename; here If-Modified-Since counts, too. @throws {S3Error} InvalidArgument */
+export function renamePreconditions(request: S3Request, nowMs: number): { readonly source: Precondition; readonly destination: Precondition } {
+  return { source: read(request, RENAME_SOURCE, nowMs, 'refuse'), destination: read(request, PLAIN, nowMs, 'refuse') }
 }
 
 /** Conditions on the current version of the key that is to be written. @throws {S3Error} NotImplemented where the `aws` profile says so */

@@ -14,6 +14,7 @@ import type {
   ObjectVersion,
   Owner,
   Segment,
+  StoredBlob,
   Upload,
   UploadedPart,
   VersionTraits,
@@ -72,6 +73,11 @@ export interface MetadataStore {
 
   /** Change what may change of a version without making another one; judged and done in one step. */
   changeTraits(change: TraitsChange): Promise<TraitsResult>
+
+  /** Let the current version of a key grow at its end, if it has `offsetBytes` bytes at that instant; `offsetBytes` 0 may begin it. */
+  appendObject(append: Append, when: WriteCondition): Promise<AppendResult>
+  /** Give an object another key, with everything that it is. Both sides are judged in the same step. */
+  renameObject(rename: Rename): Promise<RenameResult>
 
   // -- multipart uploads -------------------------------------------------------------------------------------------------------------
   createUpload(upload: NewUpload): Promise<{ readonly kind: 'created'; readonly uploadId: string } | { readonly kind: 'no-such-bucket' }>
@@ -309,3 +315,37 @@ export interface CompletedUpload {
 }
 
 export type CompleteResult = Committed | Refusal | { readonly kind: 'no-such-bucket' | 'no-such-upload' | 'parts-changed' }
+
+export interface Append {
+  /** What a new object is besides its bytes; one that is there keeps what it was. */
+  readonly version: Omit<NewVersion, 'content' | 'etag' | 'sizeBytes' | 'checksum'>
+  readonly offsetBytes: number
+  readonly piece: { readonly md5Hex: string; readonly sizeBytes: number; readonly checksum: Checksum | undefined }
+  /** How the bytes come together, which depends on the base that the caller has looked at. `base` of `spill`: its inline bytes, unless it is empty. */
+  readonly growth:
+    | { readonly kind: 'begin'; readonly content: NewContent }
+    | { readonly kind: 'inline'; readonly baseContentId: number; readonly bytes: Uint8Array }
+    | { readonly kind: 'spill'; readonly baseContentId: number; readonly base: StoredBlob | undefined; readonly blob: StoredBlob }
+    | { readonly kind: 'extend'; readonly blob: StoredBlob }
+}
+
+export type AppendResult =
+  | (Committed & { readonly etag: string; readonly sizeBytes: number; readonly checksum: Checksum | undefined })
+  | Refusal
+  | { readonly kind: 'wrong-offset'; readonly sizeBytes: number }
+  /** `base-changed`: it has as many bytes, but others than the caller has looked at. */
+  | { readonly kind: 'no-such-bucket' | 'base-changed' | 'too-many-parts' }
+
+export interface Rename {
+  readonly bucketId: number
+  readonly sourceKey: string
+  readonly key: string
+  readonly when: { readonly source: Precondition; readonly destination: Precondition }
+  /** Who sends the same token again has this done once. */
+  readonly token: string | undefined
+  readonly fingerprint: string
+  /** Owner of a delete marker. */
+  readonly ownerId: string
+}
+
+export type RenameResult = Refusal | { readonly kind: 'renamed' | 'no-such-source' | 'no-such-bucket' | 'other-parameters' }

@@ -1,12 +1,12 @@
 /** GetObject, HeadObject, GetObjectAttributes. */
-import { parseEntityTagCondition, strongMatch } from '../../domain/etag.ts'
+import { parseEntityTagCondition, partsCount, strongMatch } from '../../domain/etag.ts'
 import { parseHttpDate } from '../../domain/http-date.ts'
 import { LIST_PARTS_MAX, PART_NUMBER_MAX } from '../../domain/limits.ts'
 import type { ObjectVersion } from '../../domain/model.ts'
 import { decideRead } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
 import { checksumHeader } from '../../engine/digest-check.ts'
-import { findVersion, openObject, partsCount } from '../../engine/objects.ts'
+import { findVersion, openObject } from '../../engine/objects.ts'
 import { preconditionFailed } from '../../engine/refusals.ts'
 import type { ObjectCall } from '../call.ts'
 import { headerValue, metadataHeaders, validatorHeaders } from '../object-headers.ts'
@@ -52,7 +52,7 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
     lengthBytes = opened.lastByte - opened.firstByte + 1
     headers.push('Content-Range', `bytes ${opened.firstByte}-${opened.lastByte}/${version.sizeBytes}`)
   }
-  const count = partNumber === undefined ? undefined : partsCount(version)
+  const count = partNumber === undefined ? undefined : partsCount(version.etag)
   if (count !== undefined) headers.push('x-amz-mp-parts-count', String(count))
   if (request.value('x-amz-checksum-mode')?.toUpperCase() === 'ENABLED') {
     const part = opened.kind === 'part' ? opened.part : undefined
@@ -161,7 +161,7 @@ export async function getObjectAttributes(call: ObjectCall): Promise<S3Response>
 }
 
 async function objectParts({ request, stores }: ObjectCall, version: ObjectVersion): Promise<XmlChildren | undefined> {
-  const count = partsCount(version)
+  const count = partsCount(version.etag)
   const maxParts = readCountHeader(request, 'x-amz-max-parts', LIST_PARTS_MAX)
   const marker = readCountHeader(request, 'x-amz-part-number-marker', PART_NUMBER_MAX, 0)
   if (count === undefined) return undefined

@@ -4,6 +4,7 @@ import { type Bucket, NO_TRAITS } from '../../domain/model.ts'
 import { bucketNameProblem, checkKey, decodePercent } from '../../domain/names.ts'
 import { isConditional } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
+import { appendObject } from '../../engine/append.ts'
 import { checksumHeader } from '../../engine/digest-check.ts'
 import * as objects from '../../engine/objects.ts'
 import { type ObjectCall, requiredBucket } from '../call.ts'
@@ -18,7 +19,7 @@ export async function putObject(call: ObjectCall): Promise<S3Response> {
   if (request.header('content-length') === undefined && request.header('transfer-encoding') === undefined) throw new S3Error('MissingContentLength')
   refuseSharedAcl(request)
   const { compatibility } = services.config
-  const version = await objects.putObject(stores, {
+  const input: objects.PutObjectInput = {
     bucket,
     key,
     when: writePrecondition(request, nowMs, compatibility),
@@ -28,13 +29,25 @@ export async function putObject(call: ObjectCall): Promise<S3Response> {
     storageClass: readStorageClass(request),
     metadata: readMetadata(request, key, compatibility),
     traits: NO_TRAITS,
-  })
+  }
+  const offsetBytes = readWriteOffset(call)
+  const version = offsetBytes === undefined ? await objects.putObject(stores, input) : await appendObject(stores, input, offsetBytes)
   const headers = ['ETag', `"${version.etag}"`]
+  if (offsetBytes !== undefined && 'sizeBytes' in version) headers.push('x-amz-object-size', String(version.sizeBytes))
   if (version.checksum !== undefined) {
     headers.push(checksumHeader(version.checksum.algorithm), version.checksum.value, 'x-amz-checksum-type', version.checksum.type)
   }
   pushVersionId(headers, bucket, version.versionId)
   return { status: 200, headers }
+}
+
+/** Where an append writes. @throws {S3Error} InvalidArgument, NotImplemented (AWS has it in directory buckets only) */
+function readWriteOffset({ request, services }: ObjectCall): number | undefined {
+  const text = request.value('x-amz-write-offset-bytes')
+  if (text === undefined) return undefined
+  if (services.config.compatibility === 'aws') throw headerNotImplemented('x-amz-write-offset-bytes')
+  if (/^(?:0|[1-9]\d{0,14})$/.test(text)) return Number(text)
+  throw new S3Error('InvalidArgument', { detail: { ArgumentName: 'x-amz-write-offset-bytes', ArgumentValue: text } })
 }
 
 /** Who owns what is written: an unsigned writer's objects belong to the bucket's owner. */

@@ -1,6 +1,6 @@
 /** Contents: what bytes a version or a part stands for, and who else shares them. Every function runs inside an open transaction of the writer. */
 import type Database from 'better-sqlite3'
-import type { NewContent, Segment, UploadedPart } from '../../domain/model.ts'
+import type { Checksum, NewContent, Segment, StoredBlob, UploadedPart } from '../../domain/model.ts'
 import type { Transaction } from './transaction.ts'
 
 export type Contents = ReturnType<typeof prepareContents>
@@ -15,7 +15,14 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
   const blobsOfContent = sql(`SELECT blob_id FROM segment WHERE content_id = ?`).pluck()
   const removeSegments = sql(`DELETE FROM segment WHERE content_id = ?`)
   const moveSegments = sql(`UPDATE segment SET content_id = ?, at_byte = at_byte + ? WHERE content_id = ?`)
+  const endOfSegments = sql(`SELECT at_byte + length_bytes FROM segment WHERE content_id = ? ORDER BY at_byte DESC LIMIT 1`).pluck()
+  const segmentsBefore = sql(
+    `SELECT blob_id, start_byte, MIN(length_bytes, @end - at_byte) FROM segment WHERE content_id = @id AND at_byte < @end ORDER BY at_byte`,
+  ).raw()
   const insertPart = sql(`INSERT INTO content_part VALUES (?, ?, ?, ?, ?)`)
+  const copyPartRows = sql(
+    `INSERT INTO content_part SELECT ?, part_number, start_byte, size_bytes, checksum FROM content_part WHERE content_id = ? AND part_number <= ?`,
+  )
   const removeParts = sql(`DELETE FROM content_part WHERE content_id = ?`)
   const insertBlob = sql(`INSERT INTO blob (id, refs, size_bytes, crc64) VALUES (?, 1, ?, ?)`)
   const findBlob = sql(`SELECT 1 FROM blob WHERE id = ?`).pluck()
@@ -86,7 +93,7 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
     insertContent.run(contentId, sizeBytes === 0 ? EMPTY : null)
     let startByte = 0
     for (const [index, part] of parts.entries()) {
-      insertPart.run(contentId, index + 1, startByte, part.sizeBytes, JSON.stringify(part.checksum))
+      addPart(contentId, index + 1, startByte, part.sizeBytes, part.checksum)
       if (part.sizeBytes > 0) {
         moveSegments.run(contentId, startByte, part.contentId)
         dropContent.get(part.contentId)
@@ -98,11 +105,47 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
     }
   }
 
+  /**
+   * A content whose first `sizeBytes` are those of `contentId`, ready to grow there; the caller holds one reference to it. It is `contentId`
+   * itself, shared, unless that has grown beyond for another version already: then its segments are listed anew as `newId`.
+   * undefined for inline bytes.
+   */
+  function extend(contentId: number, sizeBytes: number, partsCount: number, newId: number): number | undefined {
+    const end = endOfSegments.get(contentId) as number | undefined
+    if (end === undefined) return undefined
+    if (end === sizeBytes) {
+      shareContent.run(contentId)
+      return contentId
+    }
+    const rows = segmentsBefore.all({ id: contentId, end: sizeBytes }) as [string, number, number][]
+    addShared(
+      newId,
+      rows.map(([blobId, startByte, lengthBytes]) => ({ blobId, startByte, lengthBytes })),
+    )
+    copyParts(contentId, partsCount, newId)
+    return newId
+  }
+
+  /** The first parts of one content are also those of another, if it has any. */
+  function copyParts(contentId: number, partsCount: number, newId: number): void {
+    copyPartRows.run(newId, contentId, partsCount)
+  }
+
+  /** One more blob at the end of a content, which is at `atByte`. */
+  function addSegment(contentId: number, atByte: number, { blobId, sizeBytes, crc64 }: StoredBlob): void {
+    insertBlob.run(blobId, sizeBytes, crc64)
+    insertSegment.run(contentId, atByte, blobId, 0, sizeBytes)
+  }
+
+  function addPart(contentId: number, partNumber: number, startByte: number, sizeBytes: number, checksum: Checksum | undefined): void {
+    insertPart.run(contentId, partNumber, startByte, sizeBytes, checksum === undefined ? null : JSON.stringify(checksum))
+  }
+
   function forget(blobIds: readonly string[]): void {
     for (const blobId of blobIds) forgetReleased.run(blobId)
   }
 
-  return { add, share, release, join, forget }
+  return { add, share, release, join, extend, copyParts, addSegment, addPart, forget }
 }
 
 const EMPTY = Buffer.alloc(0)

@@ -3,6 +3,7 @@ import { listPage, successorOfPrefix } from '../../domain/listing.ts'
 import type { Bucket, Credential, ObjectPart, ObjectVersion, Owner, Upload, UploadedPart } from '../../domain/model.ts'
 import type { Precondition } from '../../domain/precondition.ts'
 import type {
+  Append,
   CompletedUpload,
   Completion,
   ConfigName,
@@ -21,6 +22,7 @@ import type {
   NewPart,
   NewUpload,
   NewVersion,
+  Rename,
   StoredContent,
   TraitsChange,
   WriteCondition,
@@ -170,6 +172,14 @@ export class SqliteMetadataStore implements MetadataStore {
 
   deleteObject(deletion: Deletion) {
     return this.#writer.call('deleteObject', deletion)
+  }
+
+  appendObject(append: Append, when: WriteCondition) {
+    return this.#writer.call('appendObject', append, when)
+  }
+
+  renameObject(rename: Rename) {
+    return this.#writer.call('renameObject', rename)
   }
 
   changeTraits(change: TraitsChange) {

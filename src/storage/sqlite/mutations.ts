@@ -1,7 +1,9 @@
 /** Every change of the database, for the writer: what a transaction begins and ends with, and the operations that it may run in between. */
 import type Database from 'better-sqlite3'
+import { prepareAppendMutations } from './append-mutations.ts'
 import { prepareBucketMutations } from './bucket-mutations.ts'
 import { prepareContents } from './contents.ts'
+import { prepareRenameMutations } from './rename-mutations.ts'
 import type { Transaction } from './transaction.ts'
 import { prepareUploadMutations } from './upload-mutations.ts'
 import { prepareVersionMutations } from './version-mutations.ts'
@@ -26,6 +28,8 @@ export function prepareMutations(db: Database.Database) {
   const contents = prepareContents(db, transaction)
   const versions = prepareVersionMutations(db, transaction, contents)
   const uploads = prepareUploadMutations(db, transaction, contents, versions)
+  const appends = prepareAppendMutations(transaction, contents, versions)
+  const renames = prepareRenameMutations(db, transaction, versions)
   const buckets = prepareBucketMutations(db, transaction, uploads)
 
   /** At the begin of each transaction: other processes may have moved the counter. */
@@ -43,6 +47,8 @@ export function prepareMutations(db: Database.Database) {
   const operations = {
     ...versions.operations,
     ...uploads.operations,
+    ...appends.operations,
+    ...renames.operations,
     ...buckets.operations,
     forgetReleasedBlobs(blobIds: readonly string[]): undefined {
       contents.forget(blobIds)
@@ -50,6 +56,7 @@ export function prepareMutations(db: Database.Database) {
     purgeTombstones(ageMs: number): undefined {
       purgeChanges.run(transaction.nowMs - ageMs)
       uploads.purgeCompleted(transaction.nowMs - ageMs)
+      renames.purgeTokens(transaction.nowMs - ageMs)
     },
     nextGeneration(): number {
       return nextGeneration.get() as number

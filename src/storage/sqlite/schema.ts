@@ -92,7 +92,7 @@ const MIGRATIONS: readonly string[] = [
     part_number INTEGER NOT NULL,
     start_byte INTEGER NOT NULL,
     size_bytes INTEGER NOT NULL,
-    checksum TEXT NOT NULL,
+    checksum TEXT,
     PRIMARY KEY (content_id, part_number)
   ) STRICT, WITHOUT ROWID;
 
@@ -131,6 +131,16 @@ const MIGRATIONS: readonly string[] = [
     completed_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX completed_upload_age ON completed_upload (completed_ms);
+
+  -- so that a rename whose answer was lost, and which is asked for again, does nothing
+  CREATE TABLE client_token (
+    bucket_id INTEGER NOT NULL,
+    token TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    used_ms INTEGER NOT NULL,
+    PRIMARY KEY (bucket_id, token)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX client_token_age ON client_token (used_ms);
 
   -- one document of a bucket: lock, tags, CORS, lifecycle and so on
   CREATE TABLE bucket_config (

@@ -5,7 +5,7 @@ import type { Checksum, ObjectPart, Upload, UploadedPart } from '../../domain/mo
 import type { CompletedUpload, ListUploadsPage, ListUploadsQuery } from '../metadata-store.ts'
 import { PART_COLUMNS, type PartRow, partOf, UPLOAD_COLUMNS, type UploadRow, uploadOf } from './rows.ts'
 
-type ObjectPartRow = readonly [partNumber: number, startByte: number, sizeBytes: number, checksum: string]
+type ObjectPartRow = readonly [partNumber: number, startByte: number, sizeBytes: number, checksum: string | null]
 
 /** Uploads of one key stand in the order of their ids: behind this come none of it. */
 const BEHIND_ALL_UPLOADS = '~'
@@ -65,7 +65,7 @@ export function prepareUploadReads(db: Database.Database) {
         partNumber,
         startByte,
         sizeBytes,
-        checksum: JSON.parse(checksum) as Checksum,
+        checksum: checksum === null ? undefined : (JSON.parse(checksum) as Checksum),
       }))
     },
   }

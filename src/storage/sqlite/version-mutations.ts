@@ -108,16 +108,16 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
   }
 
   /** Make `version` the current one under the number `transaction.seq`, which the caller has taken for it. */
-  function install(version: InstalledVersion, place: Place, contentId: number): Committed {
+  function install(version: InstalledVersion, place: Place, contentId: number, modifiedMs = transaction.nowMs): Committed {
     const versionId = newVersionId(place.versioning)
     displaceCurrent(place)
-    const { seq, nowMs } = transaction
+    const { seq } = transaction
     putObject.run(
       version.bucketId,
       version.key,
       seq,
       versionId,
-      nowMs,
+      modifiedMs,
       version.sizeBytes,
       version.etag,
       contentId,
@@ -127,7 +127,7 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
       version.checksum === undefined ? null : JSON.stringify(version.checksum),
       traitsText(version.traits),
     )
-    return { kind: 'committed', versionId, seq, modifiedMs: nowMs }
+    return { kind: 'committed', versionId, seq, modifiedMs }
   }
 
   function commitVersion(version: NewVersion, { when, openedAtSeq }: WriteCondition): CommitResult {
@@ -162,6 +162,20 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
     return { ...install(version, place, source.contentId), source }
   }
 
+  /**
+   * Give the live object at `source` the key of `destination`, with everything that it is, its date included. In a versioned bucket the
+   * source gets a delete marker and keeps its versions.
+   */
+  function move(source: Place, destination: Place, ownerId: string): void {
+    const version = source.current
+    if (version === undefined) throw new Error('there is nothing to move')
+    const { bucketId, key } = destination
+    transaction.seq++
+    contents.share(version.contentId)
+    install({ ...version, bucketId, key }, destination, version.contentId, version.modifiedMs)
+    removeCurrent(source, ownerId)
+  }
+
   function deleteObject(deletion: Deletion): DeleteResult {
     const { bucketId, key, versionId } = deletion
     const place = placeOf(bucketId, key)
@@ -173,17 +187,21 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
       if (decision.kind !== 'proceed') return { ...decision, current: targetOf(target) }
     }
     if (versionId !== undefined) return deleteVersion(place, versionId, target, deletion.bypassGovernance)
+    if (current === undefined && versioning === 'unversioned') return { kind: 'deleted', isDeleteMarker: false, versionId: undefined }
+    return removeCurrent(place, deletion.ownerId)
+  }
+
+  /** Take the current version away; in a versioned bucket a delete marker takes its place. */
+  function removeCurrent(place: Place, ownerId: string): DeleteResult {
+    const { bucketId, key, versioning } = place
+    displaceCurrent(place)
+    removeObject.run(bucketId, key)
     if (versioning === 'unversioned') {
-      if (current === undefined) return { kind: 'deleted', isDeleteMarker: false, versionId: undefined }
-      displaceCurrent(place)
-      removeObject.run(bucketId, key)
       putChange.run(bucketId, key, ++transaction.seq, transaction.nowMs)
       return { kind: 'deleted', isDeleteMarker: false, versionId: undefined }
     }
     const markerId = newVersionId(versioning)
-    displaceCurrent(place)
-    removeObject.run(bucketId, key)
-    putHistory.run(bucketId, key, ++transaction.seq, markerId, transaction.nowMs, 0, '', 0, deletion.ownerId, 'STANDARD', '', null, null)
+    putHistory.run(bucketId, key, ++transaction.seq, markerId, transaction.nowMs, 0, '', 0, ownerId, 'STANDARD', '', null, null)
     return { kind: 'deleted', isDeleteMarker: true, versionId: markerId }
   }
 
@@ -223,10 +241,10 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
     return { kind: 'changed', versionId: target.versionId }
   }
 
-  return { operations: { commitVersion, copyVersion, deleteObject, changeTraits }, placeOf, judgeWrite, install }
+  return { operations: { commitVersion, copyVersion, deleteObject, changeTraits }, placeOf, judgeWrite, install, move }
 }
 
-function targetOf(version: ObjectVersion | undefined): Target | undefined {
+export function targetOf(version: ObjectVersion | undefined): Target | undefined {
   if (version === undefined) return undefined
   const { etag, modifiedMs, seq, sizeBytes, versionId, isDeleteMarker } = version
   return { etag, modifiedMs, seq, sizeBytes, versionId, isDeleteMarker }

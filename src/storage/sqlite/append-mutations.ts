@@ -1,0 +1,80 @@
+/** PutObject with x-amz-write-offset-bytes: an object grows at its end. Runs inside an open transaction of the writer. */
+import { createHash } from 'node:crypto'
+import { combineChecksums, isCombinable } from '../../checksum/combine.ts'
+import { partsCount } from '../../domain/etag.ts'
+import { PART_NUMBER_MAX } from '../../domain/limits.ts'
+import type { Checksum, ObjectVersion } from '../../domain/model.ts'
+import type { Append, AppendResult, WriteCondition } from '../metadata-store.ts'
+import type { Contents } from './contents.ts'
+import type { Transaction } from './transaction.ts'
+import type { VersionMutations } from './version-mutations.ts'
+
+export function prepareAppendMutations(transaction: Transaction, contents: Contents, versions: VersionMutations) {
+  function appendObject(append: Append, { when, openedAtSeq }: WriteCondition): AppendResult {
+    const { version, piece, offsetBytes, growth } = append
+    const place = versions.placeOf(version.bucketId, version.key)
+    if (place === undefined) return { kind: 'no-such-bucket' }
+    const refusal = versions.judgeWrite(when, openedAtSeq, place)
+    if (refusal !== undefined) return refusal
+    const live = place.current?.isDeleteMarker === false ? place.current : undefined
+    if (live === undefined) {
+      if (offsetBytes > 0) return { kind: 'no-such-key', current: undefined }
+      if (growth.kind !== 'begin') return { kind: 'base-changed' }
+      const contentId = ++transaction.seq
+      contents.add(contentId, growth.content)
+      const { md5Hex: etag, sizeBytes, checksum } = piece
+      return { ...versions.install({ ...version, etag, sizeBytes, checksum }, place, contentId), etag, sizeBytes, checksum }
+    }
+    if (offsetBytes !== live.sizeBytes) return { kind: 'wrong-offset', sizeBytes: live.sizeBytes }
+    const count = partsCount(live.etag) ?? 1
+    if (count >= PART_NUMBER_MAX) return { kind: 'too-many-parts' }
+    const contentId = grow(live, count, append)
+    if (contentId === undefined) return { kind: 'base-changed' }
+    const etag = `${createHash('md5').update(`${live.etag}\n${piece.md5Hex}`).digest('hex')}-${count + 1}`
+    const sizeBytes = live.sizeBytes + piece.sizeBytes
+    const checksum = grownChecksum(live, append)
+    // what the object is besides its bytes stays as it was written first
+    const { ownerId, storageClass, metadata, traits } = live
+    const committed = versions.install({ ...version, etag, sizeBytes, checksum, ownerId, storageClass, metadata, traits }, place, contentId)
+    return { ...committed, etag, sizeBytes, checksum }
+  }
+
+  /** The content of the grown object; undefined when the base is not what the caller has looked at. */
+  function grow(live: ObjectVersion, count: number, { growth, piece }: Append): number | undefined {
+    const newId = ++transaction.seq
+    let contentId: number
+    if (growth.kind === 'extend') {
+      const extended = contents.extend(live.contentId, live.sizeBytes, count, newId)
+      if (extended === undefined) return undefined
+      contentId = extended
+      contents.addSegment(contentId, live.sizeBytes, growth.blob)
+    } else {
+      if (growth.kind === 'begin' || growth.baseContentId !== live.contentId) return undefined
+      contentId = newId
+      contents.copyParts(live.contentId, count, newId)
+      if (growth.kind === 'inline') contents.add(contentId, { kind: 'inline', bytes: growth.bytes })
+      else if (growth.base === undefined) contents.add(contentId, { kind: 'blob', blob: growth.blob })
+      else {
+        contents.add(contentId, { kind: 'blob', blob: growth.base })
+        contents.addSegment(contentId, live.sizeBytes, growth.blob)
+      }
+    }
+    if (count === 1 && partsCount(live.etag) === undefined) contents.addPart(contentId, 1, 0, live.sizeBytes, live.checksum)
+    contents.addPart(contentId, count + 1, live.sizeBytes, piece.sizeBytes, piece.checksum)
+    return contentId
+  }
+
+  return { operations: { appendObject } }
+}
+
+/** Of base and piece together, where it can be had without reading the base. */
+function grownChecksum({ checksum, sizeBytes }: ObjectVersion, { piece }: Append): Checksum | undefined {
+  if (checksum === undefined || piece.checksum === undefined) return undefined
+  const { algorithm, type } = checksum
+  if (type !== 'FULL_OBJECT' || piece.checksum.algorithm !== algorithm || !isCombinable(algorithm)) return undefined
+  const value = combineChecksums(algorithm, [
+    { value: checksum.value, sizeBytes },
+    { value: piece.checksum.value, sizeBytes: piece.sizeBytes },
+  ])
+  return { algorithm, type, value }
+}
