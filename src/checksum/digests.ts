@@ -1,16 +1,30 @@
 /**
  * Digests of object bytes: MD5 for the ETag, the checksums of `x-amz-checksum-*`, CRC64NVME for our own integrity checks.
- * MD5 and SHA come from node:crypto, CRC32 from node:zlib, CRC32C and CRC64NVME from WebAssembly.
+ * MD5 and SHA come from node:crypto, CRC32 from node:zlib, the others from WebAssembly.
  */
 import { createHash, type Hash, hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { createCRC32, createCRC64 } from 'hash-wasm'
+import { createCRC32, createCRC64, createXXHash3, createXXHash64, createXXHash128 } from 'hash-wasm'
 import type { ChecksumAlgorithm } from '../domain/model.ts'
 
-const CRC32C_POLYNOMIAL = 0x82f63b78
-const CRC64NVME_POLYNOMIAL = '9a6c9329ac4bc9b5'
+type NodeAlgorithm = 'MD5' | 'SHA1' | 'SHA256' | 'SHA512'
+type WasmAlgorithm = Exclude<ChecksumAlgorithm, NodeAlgorithm | 'CRC32'>
+
+const NODE_HASHES: Readonly<Record<NodeAlgorithm, string>> = { MD5: 'md5', SHA1: 'sha1', SHA256: 'sha256', SHA512: 'sha512' }
 
 type WasmHasher = Awaited<ReturnType<typeof createCRC64>>
+
+const WASM_HASHERS: Readonly<Record<WasmAlgorithm, () => Promise<WasmHasher>>> = {
+  CRC32C: () => createCRC32(0x82f63b78),
+  CRC64NVME: () => createCRC64('9a6c9329ac4bc9b5'),
+  XXHASH64: () => createXXHash64(),
+  XXHASH3: () => createXXHash3(),
+  XXHASH128: () => createXXHash128(),
+}
+
+function isWasm(algorithm: ChecksumAlgorithm): algorithm is WasmAlgorithm {
+  return algorithm in WASM_HASHERS
+}
 
 /** A running value of one stream on a shared hasher. */
 interface WasmStream {
@@ -59,22 +73,32 @@ class SharedHasher {
   }
 }
 
-let crc32c: SharedHasher | undefined
-let crc64: SharedHasher | undefined
+const shared = new Map<WasmAlgorithm, SharedHasher>()
 
 /** Compiles the WebAssembly hashers. To be awaited once, before the first request; later calls do nothing. */
 export async function loadChecksums(): Promise<void> {
-  const [hasher32, hasher64] = await Promise.all([createCRC32(CRC32C_POLYNOMIAL), createCRC64(CRC64NVME_POLYNOMIAL)])
-  crc32c ??= new SharedHasher(hasher32)
-  crc64 ??= new SharedHasher(hasher64)
+  const created = await Promise.all((Object.keys(WASM_HASHERS) as WasmAlgorithm[]).map(async (name) => [name, await WASM_HASHERS[name]()] as const))
+  for (const [name, hasher] of created) if (!shared.has(name)) shared.set(name, new SharedHasher(hasher))
 }
 
-function loaded(hasher: SharedHasher | undefined): SharedHasher {
+function loaded(algorithm: WasmAlgorithm): SharedHasher {
+  const hasher = shared.get(algorithm)
   if (hasher === undefined) throw new Error('loadChecksums() must be awaited before the first checksum')
   return hasher
 }
 
-const DIGEST_BYTES: Readonly<Record<ChecksumAlgorithm, number>> = { CRC32: 4, CRC32C: 4, CRC64NVME: 8, SHA1: 20, SHA256: 32 }
+const DIGEST_BYTES: Readonly<Record<ChecksumAlgorithm, number>> = {
+  CRC32: 4,
+  CRC32C: 4,
+  CRC64NVME: 8,
+  MD5: 16,
+  SHA1: 20,
+  SHA256: 32,
+  SHA512: 64,
+  XXHASH64: 8,
+  XXHASH3: 8,
+  XXHASH128: 16,
+}
 
 /** All results are final: the bytes have been seen. */
 export interface DigestResult {
@@ -86,49 +110,60 @@ export interface DigestResult {
   hex(algorithm: ChecksumAlgorithm): string
 }
 
+/** One running checksum. */
+interface Running {
+  update(bytes: Uint8Array): void
+  /** Lower-case hexadecimal; to be called once. */
+  digest(): string
+}
+
+function run(algorithm: ChecksumAlgorithm): Running {
+  if (algorithm === 'CRC32') {
+    let value = 0
+    return {
+      update: (bytes) => {
+        value = crc32(bytes, value)
+      },
+      digest: () => hexOfCrc32(value),
+    }
+  }
+  if (isWasm(algorithm)) {
+    const hasher = loaded(algorithm)
+    const stream: WasmStream = { state: undefined }
+    return { update: (bytes) => hasher.update(stream, bytes), digest: () => hasher.digest(stream) }
+  }
+  const running = createHash(NODE_HASHES[algorithm])
+  return { update: (bytes) => running.update(bytes), digest: () => running.digest('hex') }
+}
+
 /** Running digests over a stream: MD5 always, the rest by demand. Any number of them may be fed in turns. */
 export class Digests {
   private readonly md5: Hash = createHash('md5')
-  private readonly sha1: Hash | undefined
-  private readonly sha256: Hash | undefined
-  private readonly crc32cStream: WasmStream | undefined
-  private readonly crc64Stream: WasmStream | undefined
-  private readonly wantsCrc32: boolean
-  private crc32Value = 0
+  private readonly running: ReadonlyMap<ChecksumAlgorithm, Running>
   private sizeBytes = 0
 
   constructor(algorithms: readonly ChecksumAlgorithm[]) {
-    this.sha1 = algorithms.includes('SHA1') ? createHash('sha1') : undefined
-    this.sha256 = algorithms.includes('SHA256') ? createHash('sha256') : undefined
-    this.crc32cStream = algorithms.includes('CRC32C') ? { state: undefined } : undefined
-    this.crc64Stream = algorithms.includes('CRC64NVME') ? { state: undefined } : undefined
-    this.wantsCrc32 = algorithms.includes('CRC32')
+    // MD5 is counted anyhow
+    this.running = new Map(algorithms.filter((algorithm) => algorithm !== 'MD5').map((algorithm) => [algorithm, run(algorithm)]))
   }
 
   update(bytes: Uint8Array): void {
     this.sizeBytes += bytes.length
     this.md5.update(bytes)
-    if (this.sha1 !== undefined) this.sha1.update(bytes)
-    if (this.sha256 !== undefined) this.sha256.update(bytes)
-    if (this.wantsCrc32) this.crc32Value = crc32(bytes, this.crc32Value)
-    if (this.crc32cStream !== undefined) loaded(crc32c).update(this.crc32cStream, bytes)
-    if (this.crc64Stream !== undefined) loaded(crc64).update(this.crc64Stream, bytes)
+    for (const each of this.running.values()) each.update(bytes)
   }
 
   /** To be called once, at the end; update() may not follow. */
   finish(): DigestResult {
-    const hexValues = new Map<ChecksumAlgorithm, string>()
-    if (this.sha1 !== undefined) hexValues.set('SHA1', this.sha1.digest('hex'))
-    if (this.sha256 !== undefined) hexValues.set('SHA256', this.sha256.digest('hex'))
-    if (this.wantsCrc32) hexValues.set('CRC32', hexOfCrc32(this.crc32Value))
-    if (this.crc32cStream !== undefined) hexValues.set('CRC32C', loaded(crc32c).digest(this.crc32cStream))
-    if (this.crc64Stream !== undefined) hexValues.set('CRC64NVME', loaded(crc64).digest(this.crc64Stream))
+    const digestHex = this.md5.digest('hex')
+    const hexValues = new Map<ChecksumAlgorithm, string>([['MD5', digestHex]])
+    for (const [algorithm, each] of this.running) hexValues.set(algorithm, each.digest())
     const hex = (algorithm: ChecksumAlgorithm): string => {
       const value = hexValues.get(algorithm)
       if (value === undefined) throw new Error(`${algorithm} was not asked for`)
       return value
     }
-    return { md5Hex: this.md5.digest('hex'), sizeBytes: this.sizeBytes, hex, value: (algorithm) => base64OfHex(hex(algorithm)) }
+    return { md5Hex: digestHex, sizeBytes: this.sizeBytes, hex, value: (algorithm) => base64OfHex(hex(algorithm)) }
   }
 }
 
@@ -148,16 +183,13 @@ export function md5Hex(bytes: Uint8Array): string {
 /** Checksum of a whole small body, in lower-case hexadecimal. */
 export function checksumHexOf(algorithm: ChecksumAlgorithm, bytes: Uint8Array): string {
   if (algorithm === 'CRC32') return hexOfCrc32(crc32(bytes))
-  if (algorithm === 'CRC32C') return loaded(crc32c).digestOf(bytes)
-  if (algorithm === 'CRC64NVME') return loaded(crc64).digestOf(bytes)
-  return hash(algorithm === 'SHA1' ? 'sha1' : 'sha256', bytes)
+  return isWasm(algorithm) ? loaded(algorithm).digestOf(bytes) : hash(NODE_HASHES[algorithm], bytes)
 }
 
 /** Checksum of a whole small body, as it travels in `x-amz-checksum-*`: base64 of the big-endian digest. */
 export function checksumOf(algorithm: ChecksumAlgorithm, bytes: Uint8Array): string {
-  if (algorithm === 'SHA1') return hash('sha1', bytes, 'base64')
-  if (algorithm === 'SHA256') return hash('sha256', bytes, 'base64')
-  return base64OfHex(checksumHexOf(algorithm, bytes))
+  if (algorithm === 'CRC32' || isWasm(algorithm)) return base64OfHex(checksumHexOf(algorithm, bytes))
+  return hash(NODE_HASHES[algorithm], bytes, 'base64')
 }
 
 /** Whether a client's value can be a digest of this algorithm: canonical base64 of the right number of bytes. */

@@ -34,7 +34,8 @@ export interface Bucket {
 }
 
 /** Algorithms that are verified, stored and returned. Names as in `x-amz-checksum-algorithm`. */
-export type ChecksumAlgorithm = 'CRC32' | 'CRC32C' | 'CRC64NVME' | 'SHA1' | 'SHA256'
+export const CHECKSUM_ALGORITHMS = ['CRC32', 'CRC32C', 'CRC64NVME', 'MD5', 'SHA1', 'SHA256', 'SHA512', 'XXHASH64', 'XXHASH3', 'XXHASH128'] as const
+export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number]
 
 export interface Checksum {
   readonly algorithm: ChecksumAlgorithm

@@ -1,16 +1,14 @@
+import { CHECKSUM_ALGORITHMS } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
+import { checksumHeader } from '../engine/digest-check.ts'
 import type { Operation } from './operations.ts'
 import type { S3Request } from './request.ts'
 
 /** `x-amz-*` headers that any operation may carry: they belong to the signature, the framing, the digests or the SDK. */
 const COMMON_HEADERS = new Set([
+  ...CHECKSUM_ALGORITHMS.map(checksumHeader),
   'x-amz-checksum-algorithm',
-  'x-amz-checksum-crc32',
-  'x-amz-checksum-crc32c',
-  'x-amz-checksum-crc64nvme',
   'x-amz-checksum-mode',
-  'x-amz-checksum-sha1',
-  'x-amz-checksum-sha256',
   'x-amz-checksum-type',
   'x-amz-content-sha256',
   'x-amz-date',

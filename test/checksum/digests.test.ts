@@ -3,9 +3,9 @@ import test from 'ava'
 import * as fc from 'fast-check'
 import { combineChecksums, compositeChecksum, multipartEtag } from '../../src/checksum/combine.ts'
 import { checksumHexOf, checksumOf, Digests, isChecksumValue, loadChecksums, md5Hex } from '../../src/checksum/digests.ts'
-import type { ChecksumAlgorithm } from '../../src/domain/model.ts'
+import { CHECKSUM_ALGORITHMS, type ChecksumAlgorithm } from '../../src/domain/model.ts'
 
-const ALL: readonly ChecksumAlgorithm[] = ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256']
+const ALL = CHECKSUM_ALGORITHMS
 
 /** Published check values of the nine bytes `123456789`, and of nothing. */
 const CHECK_VALUES: readonly (readonly [algorithm: ChecksumAlgorithm, hex: string, hexOfNothing: string])[] = [
@@ -14,6 +14,15 @@ const CHECK_VALUES: readonly (readonly [algorithm: ChecksumAlgorithm, hex: strin
   ['CRC64NVME', 'ae8b14860a799888', '0000000000000000'],
   ['SHA1', 'f7c3bc1d808e04732adf679965ccc34ca7ae3441', 'da39a3ee5e6b4b0d3255bfef95601890afd80709'],
   ['SHA256', '15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225', 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'],
+  ['MD5', '25f9e794323b453885f5181f1b624d0b', 'd41d8cd98f00b204e9800998ecf8427e'],
+  [
+    'SHA512',
+    'd9e6762dd1c8eaf6d61b3c6192fc408d4d6d5f1176d0c29169bc24e71c3f274ad27fcd5811b313d681f7e55ec02d73d499c95455b6b5bb503acf574fba8ffe85',
+    'cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e',
+  ],
+  ['XXHASH64', '8cb841db40e6ae83', 'ef46db3751d8e999'],
+  ['XXHASH3', '72dcb18b67a17dff', '2d06800538d394c2'],
+  ['XXHASH128', '33119477ede5dcd5e9716427681d5860', '99aa06d3014798d86001c324468d497f'],
 ]
 
 const NINE = Buffer.from('123456789')

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { isChecksumValue } from '../../checksum/digests.ts'
 import { formatIsoDate, parseHttpDate } from '../../domain/http-date.ts'
 import { COMPLETE_XML_BYTES_MAX, LIST_PARTS_MAX, PART_NUMBER_MAX } from '../../domain/limits.ts'
-import { type ChecksumPlan, NO_TRAITS } from '../../domain/model.ts'
+import { CHECKSUM_ALGORITHMS, type ChecksumPlan, NO_TRAITS } from '../../domain/model.ts'
 import { encodeAws } from '../../domain/names.ts'
 import { UNCONDITIONAL } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
@@ -12,7 +12,6 @@ import * as multipart from '../../engine/multipart.ts'
 import { shownVersionId } from '../../engine/objects.ts'
 import { type BucketCall, type ObjectCall, requiredBucket } from '../call.ts'
 import {
-  CHECKSUM_ALGORITHMS,
   checksumAlgorithm,
   readChecksumOf,
   readExpectedDigests,
@@ -68,7 +67,7 @@ function readChecksumPlan({ request }: ObjectCall): ChecksumPlan | undefined {
     throw new S3Error('InvalidRequest', { message: 'The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.' })
   }
   const algorithm = checksumAlgorithm(name)
-  if (algorithm === undefined) throw unknownAlgorithm('x-amz-checksum-algorithm', name)
+  if (algorithm === undefined) throw unknownAlgorithm()
   const chosen = type ?? (algorithm === 'CRC64NVME' ? 'FULL_OBJECT' : 'COMPOSITE')
   if (chosen === 'FULL_OBJECT' ? !COMBINABLE.has(algorithm) : algorithm === 'CRC64NVME') {
     throw new S3Error('InvalidRequest', {

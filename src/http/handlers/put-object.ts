@@ -120,7 +120,7 @@ function refuseOtherChecksum({ request, stores }: ObjectCall, bucket: Bucket, so
   const wanted = request.value('x-amz-checksum-algorithm')
   if (wanted === undefined) return
   const algorithm = checksumAlgorithm(wanted)
-  if (algorithm === undefined) throw unknownAlgorithm('x-amz-checksum-algorithm', wanted)
+  if (algorithm === undefined) throw unknownAlgorithm()
   const { key, versionId } = source
   const version = versionId === undefined ? stores.metadata.findCurrent(bucket, key) : stores.metadata.findVersion(bucket, key, versionId)
   if (version !== undefined && !version.isDeleteMarker && version.checksum?.algorithm !== algorithm) {
