@@ -1,6 +1,8 @@
 /** Which of the known forms the body of a request has: the one place that decides it. */
 import { PUT_BYTES_MAX } from '../domain/limits.ts'
+import { CHECKSUM_ALGORITHMS } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
+import { checksumHeader } from '../engine/digest-check.ts'
 import type { ChunkSigning, PayloadMode } from './aws-chunked.ts'
 import { unsupportedScheme } from './signature-claim.ts'
 import { EMPTY_SHA256, type SignedRequest } from './sigv4.ts'
@@ -10,11 +12,7 @@ export const UNSIGNED: PayloadMode = { kind: 'plain', sha256: undefined }
 const EMPTY: PayloadMode = { kind: 'plain', sha256: EMPTY_SHA256 }
 
 const SHA256_HEX = /^[0-9a-f]{64}$/
-const CHECKSUM_TRAILERS: ReadonlySet<string> = new Set(['crc32', 'crc32c', 'crc64nvme', 'sha1', 'sha256'].map((name) => `x-amz-checksum-${name}`))
-/** Known to S3, not to this server. */
-const UNSUPPORTED_TRAILERS: ReadonlySet<string> = new Set(
-  ['md5', 'sha512', 'xxhash64', 'xxhash3', 'xxhash128'].map((name) => `x-amz-checksum-${name}`),
-)
+const CHECKSUM_TRAILERS: ReadonlySet<string> = new Set(CHECKSUM_ALGORITHMS.map(checksumHeader))
 
 /**
  * The one place that reads x-amz-content-sha256, for every operation and every caller. `signing` is undefined for anonymous callers.
@@ -84,7 +82,6 @@ function readDeclaredTrailers(request: SignedRequest): readonly string[] {
   if (text === undefined) return []
   const names = text.split(',').map((name) => name.trim().toLowerCase())
   for (const name of names) {
-    if (UNSUPPORTED_TRAILERS.has(name)) throw new S3Error('NotImplemented', { message: `The checksum of the trailer ${name} is not implemented.` })
     if (!CHECKSUM_TRAILERS.has(name)) {
       throw new S3Error('InvalidRequest', { message: 'The value specified in the x-amz-trailer header is not supported' })
     }

@@ -1,6 +1,5 @@
 /** Multipart uploads over both stores: parts are blobs, and completing them names the bytes that are there instead of copying them. */
 import { combineChecksums, compositeChecksum, multipartEtag } from '../checksum/combine.ts'
-import { Digests } from '../checksum/digests.ts'
 import { LIST_PARTS_MAX, OBJECT_BYTES_MAX, PART_BYTES_MIN, PUT_BYTES_MAX } from '../domain/limits.ts'
 import type {
   Bucket,
@@ -18,15 +17,14 @@ import { decideCopySource, type Precondition } from '../domain/precondition.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import type { RequestBody } from './body.ts'
 import { checksumHeader, type ExpectedDigests } from './digest-check.ts'
-import { contentOfBytes, type ObjectContent, openSegments, sliceSegments } from './object-content.ts'
+import { type Digested, digestContent } from './digest-content.ts'
+import { contentOfBytes, openSegments, sliceSegments } from './object-content.ts'
 import { discard, discardingOnFailure, findCopySource, noSuchBucket, openWrite, receive, writeBlob } from './objects.ts'
 import { preconditionFailed, refused } from './refusals.ts'
 import type { Stores } from './stores.ts'
 
 /** The checksum of an upload for which the client chose none. */
 const DEFAULT_PLAN: ChecksumPlan = { algorithm: 'CRC64NVME', type: 'FULL_OBJECT' }
-/** Bytes read at a time to digest what is shared by reference. */
-const READ_BYTES = 1024 * 1024
 
 export interface CreateUploadInput {
   readonly bucket: Bucket
@@ -146,10 +144,10 @@ export async function uploadPartCopy(stores: Stores, input: UploadPartCopyInput)
     let digested: Digested
     if (stored.kind === 'inline') {
       const bytes = stored.bytes.subarray(firstByte, lastByte + 1)
-      digested = await digest(contentOfBytes(bytes), algorithm)
+      digested = await digestContent(contentOfBytes(bytes), algorithm)
       content = { kind: 'blob', blob: await writeBlob(stores, bytes, digested.crc64Hex) }
     } else {
-      digested = await digest(await openSegments(stores.blobs, stored.segments, firstByte, lastByte), algorithm)
+      digested = await digestContent(await openSegments(stores.blobs, stored.segments, firstByte, lastByte), algorithm)
       content = { kind: 'shared', segments: sliceSegments(stored.segments, firstByte, lastByte) }
     }
     const { md5Hex, checksum } = digested
@@ -160,29 +158,6 @@ export async function uploadPartCopy(stores: Stores, input: UploadPartCopyInput)
 
 function invalidSourceRange(sizeBytes: number): S3Error {
   return new S3Error('InvalidRange', { message: `Range specified is not valid for source object of size: ${sizeBytes}` })
-}
-
-interface Digested {
-  readonly md5Hex: string
-  readonly checksum: Checksum
-  readonly crc64Hex: string
-}
-
-async function digest(content: ObjectContent, algorithm: ChecksumAlgorithm): Promise<Digested> {
-  const digests = new Digests(algorithm === 'CRC64NVME' ? ['CRC64NVME'] : ['CRC64NVME', algorithm])
-  try {
-    const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, Math.max(content.lengthBytes, 1)))
-    for (let left = content.lengthBytes; left > 0; ) {
-      const count = await content.read(buffer)
-      if (count === 0) throw new Error('the stored bytes end too early')
-      digests.update(buffer.subarray(0, count))
-      left -= count
-    }
-  } finally {
-    await content.close()
-  }
-  const result = digests.finish()
-  return { md5Hex: result.md5Hex, checksum: { algorithm, type: 'FULL_OBJECT', value: result.value(algorithm) }, crc64Hex: result.hex('CRC64NVME') }
 }
 
 /** A part as the client names it in CompleteMultipartUpload. */

@@ -20,9 +20,10 @@ import { decideCopySource, decideDelete, decideRead, decideWrite, isConditional,
 import { decideRange, type RangeDecision } from '../domain/range.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { OutcomeUnknownError } from '../storage/errors.ts'
-import type { Committed, DeleteResult, WriteCondition } from '../storage/metadata-store.ts'
+import type { Committed, DeleteResult, NewCopy, WriteCondition } from '../storage/metadata-store.ts'
 import type { RequestBody } from './body.ts'
 import { type ExpectedDigests, verifyDigests } from './digest-check.ts'
+import { digestContent } from './digest-content.ts'
 import { contentOfBytes, type ObjectContent, openSegments } from './object-content.ts'
 import { preconditionFailed, refused } from './refusals.ts'
 import type { Stores } from './stores.ts'
@@ -269,35 +270,55 @@ export interface CopyObjectInput {
   readonly metadata: ObjectMetadata | undefined
   readonly traits: VersionTraits
   readonly keepsTags: boolean
+  /** undefined: the copy keeps the checksum of its source. Another one than the source's means reading all bytes. */
+  readonly checksumAlgorithm: ChecksumAlgorithm | undefined
   readonly nowMs: number
 }
 
-export type CopyObjectOutput = Committed & { readonly source: ObjectVersion }
+export type CopyObjectOutput = Committed & { readonly source: ObjectVersion; readonly checksum: Checksum | undefined }
 
 /** Copy by reference, whatever the size. Source and destination are judged early, and again in the commit. */
 export async function copyObject(stores: Stores, input: CopyObjectInput): Promise<CopyObjectOutput> {
-  const { source, bucket, key } = input
-  const found = findCopySource(stores, source.bucket, source.key, source.versionId)
-  const decision = decideCopySource(source.when, found, input.nowMs)
-  if (decision.kind === 'failed') throw preconditionFailed(decision.condition, found)
-  const condition = openWrite(stores, bucket, key, input.when)
-  const { ownerId, storageClass, metadata, traits, keepsTags } = input
-  const copy = { source, bucketId: bucket.id, key, ownerId, storageClass, metadata, traits, keepsTags }
-  const result = await stores.metadata.copyVersion(copy, condition)
-  switch (result.kind) {
-    case 'committed':
-      return result
-    case 'no-such-bucket':
-      throw noSuchBucket(bucket)
-    case 'no-such-source':
-      throw new S3Error('NoSuchKey', { detail: { Key: source.key } })
-    case 'failed':
-    case 'conflict':
-    case 'no-such-key':
-      throw refused(result, key)
-    default:
-      return result satisfies never
+  const { source, bucket, key, ownerId, storageClass, metadata, traits, keepsTags } = input
+  for (;;) {
+    const found = findCopySource(stores, source.bucket, source.key, source.versionId)
+    const decision = decideCopySource(source.when, found, input.nowMs)
+    if (decision.kind === 'failed') throw preconditionFailed(decision.condition, found)
+    const condition = openWrite(stores, bucket, key, input.when)
+    const checksum = await otherChecksum(stores, found, input.checksumAlgorithm)
+    if (checksum === 'source-changed') continue
+    const copy = { source, bucketId: bucket.id, key, ownerId, storageClass, metadata, traits, keepsTags, checksum }
+    const result = await stores.metadata.copyVersion(copy, condition)
+    switch (result.kind) {
+      case 'committed':
+        return result
+      case 'source-changed':
+        continue
+      case 'no-such-bucket':
+        throw noSuchBucket(bucket)
+      case 'no-such-source':
+        throw new S3Error('NoSuchKey', { detail: { Key: source.key } })
+      case 'failed':
+      case 'conflict':
+      case 'no-such-key':
+        throw refused(result, key)
+      default:
+        return result satisfies never
+    }
   }
+}
+
+async function otherChecksum(
+  stores: Stores,
+  version: ObjectVersion,
+  algorithm: ChecksumAlgorithm | undefined,
+): Promise<NewCopy['checksum'] | 'source-changed'> {
+  if (algorithm === undefined || version.checksum?.algorithm === algorithm) return undefined
+  const { contentId, sizeBytes } = version
+  const stored = stores.metadata.findContent(contentId)
+  if (stored === undefined) return 'source-changed'
+  const content = stored.kind === 'inline' ? contentOfBytes(stored.bytes) : await openSegments(stores.blobs, stored.segments, 0, sizeBytes - 1)
+  return { contentId, checksum: (await digestContent(content, algorithm)).checksum }
 }
 
 /** @throws {S3Error} NoSuchKey, NoSuchVersion, InvalidRequest (a delete marker by its id) */

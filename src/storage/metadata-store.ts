@@ -203,6 +203,8 @@ export interface NewCopy {
   /** Those of the source are not copied, except its tags where `keepsTags`. */
   readonly traits: VersionTraits
   readonly keepsTags: boolean
+  /** Computed over that content, and instead of the source's; undefined: the source's. */
+  readonly checksum: { readonly contentId: number; readonly checksum: Checksum } | undefined
 }
 
 /** A refusal carries what is current now, so that the caller can merge and retry without another look. */
@@ -219,10 +221,11 @@ export interface Committed {
 export type CommitResult = Committed | Refusal | { readonly kind: 'no-such-bucket' } | { readonly kind: 'source-changed' }
 
 export type CopyResult =
-  | (Committed & { readonly source: ObjectVersion })
+  | (Committed & { readonly source: ObjectVersion; readonly checksum: Checksum | undefined })
   | Refusal
-  | { readonly kind: 'no-such-bucket' }
-  | { readonly kind: 'no-such-source' }
+  | { readonly kind: 'no-such-bucket' | 'no-such-source' }
+  /** Its content is not the one that `checksum` was computed over. */
+  | { readonly kind: 'source-changed' }
 
 export interface Deletion {
   readonly bucketId: number

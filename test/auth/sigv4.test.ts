@@ -202,7 +202,7 @@ const UNSIGNED_REQUESTS: [name: string, code: S3ErrorCode, target: string, heade
   ],
   ...(
     [
-      ['x-amz-checksum-sha512', 'NotImplemented'],
+      ['x-amz-checksum-sha3', 'InvalidRequest'],
       ['x-amz-meta-a', 'InvalidRequest'],
       ['content-type', 'InvalidRequest'],
       ['x-amz-checksum-crc32,x-amz-checksum-sha1', 'InvalidRequest'],

@@ -1,6 +1,6 @@
 /** PutObject and CopyObject. */
 import { formatIsoDate } from '../../domain/http-date.ts'
-import { type Bucket, NO_TRAITS } from '../../domain/model.ts'
+import { type Bucket, type ChecksumAlgorithm, NO_TRAITS } from '../../domain/model.ts'
 import { bucketNameProblem, checkKey, decodePercent } from '../../domain/names.ts'
 import { isConditional } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
@@ -81,7 +81,6 @@ export async function copyObject(call: ObjectCall): Promise<S3Response> {
         "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
     })
   }
-  refuseOtherChecksum(call, sourceBucket, source)
   const copy = await objects.copyObject(stores, {
     source: { bucket: sourceBucket, key: source.key, versionId: source.versionId, when: copySourcePrecondition(request, nowMs) },
     bucket,
@@ -92,13 +91,15 @@ export async function copyObject(call: ObjectCall): Promise<S3Response> {
     metadata: replaces ? readMetadata(request, key, compatibility) : undefined,
     traits: NO_TRAITS,
     keepsTags: true,
+    checksumAlgorithm: readCopyChecksum(call),
     nowMs,
   })
   const headers = ['Content-Type', 'application/xml']
   pushVersionId(headers, bucket, copy.versionId)
   const sourceVersionId = objects.shownVersionId(sourceBucket, copy.source.versionId)
   if (sourceVersionId !== undefined) headers.push('x-amz-copy-source-version-id', sourceVersionId)
-  const { checksum, etag } = copy.source
+  const { checksum } = copy
+  const { etag } = copy.source
   const result = {
     LastModified: formatIsoDate(copy.modifiedMs),
     ETag: `"${etag}"`,
@@ -115,17 +116,13 @@ function withDestinationAliases(request: ObjectCall['request']): ObjectCall['req
   return aliased
 }
 
-/** A copy shares the source's bytes and so its checksum; another algorithm would mean reading them all. */
-function refuseOtherChecksum({ request, stores }: ObjectCall, bucket: Bucket, source: CopySource): void {
+/** @throws {S3Error} InvalidRequest */
+function readCopyChecksum({ request }: ObjectCall): ChecksumAlgorithm | undefined {
   const wanted = request.value('x-amz-checksum-algorithm')
-  if (wanted === undefined) return
+  if (wanted === undefined) return undefined
   const algorithm = checksumAlgorithm(wanted)
   if (algorithm === undefined) throw unknownAlgorithm()
-  const { key, versionId } = source
-  const version = versionId === undefined ? stores.metadata.findCurrent(bucket, key) : stores.metadata.findVersion(bucket, key, versionId)
-  if (version !== undefined && !version.isDeleteMarker && version.checksum?.algorithm !== algorithm) {
-    throw headerNotImplemented('x-amz-checksum-algorithm', 'A copy keeps the checksum of its source')
-  }
+  return algorithm
 }
 
 export interface CopySource {

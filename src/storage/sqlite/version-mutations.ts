@@ -151,15 +151,17 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
     if (sourceDecision.kind === 'failed') return { ...sourceDecision, current: targetOf(source) }
     const refusal = judgeWrite(when, openedAtSeq, place)
     if (refusal !== undefined) return refusal
+    if (copy.checksum !== undefined && copy.checksum.contentId !== source.contentId) return { kind: 'source-changed' }
     transaction.seq++
     contents.share(source.contentId)
-    const { etag, sizeBytes, checksum } = source
+    const { etag, sizeBytes } = source
+    const checksum = copy.checksum?.checksum ?? source.checksum
     const { bucketId, ownerId, storageClass } = copy
     const tags = copy.keepsTags ? source.traits.tags : undefined
     const traits = tags === undefined ? copy.traits : { ...copy.traits, tags }
     const metadata = copy.metadata ?? source.metadata
     const version = { bucketId, key: copy.key, etag, sizeBytes, ownerId, storageClass, metadata, checksum, traits }
-    return { ...install(version, place, source.contentId), source }
+    return { ...install(version, place, source.contentId), source, checksum }
   }
 
   /**
