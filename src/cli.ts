@@ -195,7 +195,12 @@ async function withMetadata<Result>(config: Config, work: (metadata: MetadataSto
   if (!existsSync(config.dataDir)) throw new CommandError(`there is no data directory ${config.dataDir}: it is made by matchbox serve`)
   process.umask(0o077)
   const { openStores } = await import('./engine/stores.ts')
-  const stores = await openStores({ dataDir: config.dataDir, inlineBytes: config.inlineBytes, onFatal: () => undefined })
+  const stores = await openStores({
+    dataDir: config.dataDir,
+    inlineBytes: config.inlineBytes,
+    graceMs: config.sweepGraceMs,
+    onFatal: () => undefined,
+  })
   try {
     return await work(stores.metadata)
   } finally {

@@ -43,9 +43,14 @@ export async function serve(config: Config): Promise<void> {
   const lock = takeDirectory(config.dataDir)
   const root = findRootCredential(config, log)
   announce(config, log)
-  const stores = await openStores({ dataDir: config.dataDir, inlineBytes: config.inlineBytes, onFatal: endWhenUnknown(log) })
+  const stores = await openStores({
+    dataDir: config.dataDir,
+    inlineBytes: config.inlineBytes,
+    graceMs: config.sweepGraceMs,
+    onFatal: endWhenUnknown(log),
+  })
   for (const name of config.buckets) await stores.metadata.createBucket({ name, ownerId: ROOT_OWNER.id, hasObjectLock: false })
-  const sweeper = startSweeper(stores, { graceMs: config.sweepGraceMs, log })
+  const sweeper = startSweeper(stores, log)
   const closeAll = async (): Promise<void> => {
     await sweeper.stop()
     await stores.close()
@@ -69,7 +74,13 @@ async function serveAsWorker(config: Config, log: Log): Promise<void> {
   const { port, generation } = await link.begin
   // The process above made the credential before it started this one.
   const root = findRootCredential(config, log)
-  const stores = await openStores({ dataDir: config.dataDir, inlineBytes: config.inlineBytes, generation, onFatal: endWhenUnknown(log) })
+  const stores = await openStores({
+    dataDir: config.dataDir,
+    inlineBytes: config.inlineBytes,
+    graceMs: config.sweepGraceMs,
+    generation,
+    onFatal: endWhenUnknown(log),
+  })
   const metrics = metricsOfAll(createMetrics(), link)
   const running = await startServer({ config, log, stores, root, metrics, port })
   // Signals reach the process above, too, and it knows the order.

@@ -147,7 +147,7 @@ export async function uploadPartCopy(stores: Stores, input: UploadPartCopyInput)
       digested = await digestContent(contentOfBytes(bytes), algorithm)
       content = { kind: 'blob', blob: await writeBlob(stores, bytes, digested.crc64Hex) }
     } else {
-      digested = await digestContent(await openSegments(stores.blobs, stored.segments, firstByte, lastByte), algorithm)
+      digested = await digestContent(await openSegments(stores, stored.segments, firstByte, lastByte), algorithm)
       content = { kind: 'shared', segments: sliceSegments(stored.segments, firstByte, lastByte) }
     }
     const { md5Hex, checksum } = digested

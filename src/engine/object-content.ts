@@ -1,5 +1,6 @@
 import type { Segment } from '../domain/model.ts'
-import type { BlobReader, BlobStore } from '../storage/blob-store.ts'
+import type { BlobReader } from '../storage/blob-store.ts'
+import type { Stores } from './stores.ts'
 
 /** Bytes of one answer, in order. Whoever holds it must close it, on every path. */
 export interface ObjectContent {
@@ -25,10 +26,13 @@ export function contentOfBytes(bytes: Buffer): ObjectContent {
   }
 }
 
-/** Bytes [firstByte, lastByte] of an object that stands in segments. The first blob is open when this resolves, the others open in their turn. */
-export async function openSegments(blobs: BlobStore, segments: readonly Segment[], firstByte: number, lastByte: number): Promise<ObjectContent> {
+/**
+ * Bytes [firstByte, lastByte] of an object that stands in segments. The first blob is open when this resolves, the others open in their turn;
+ * as long as the reading goes on, those to come are kept from the sweeper, also when the object is overwritten meanwhile.
+ */
+export async function openSegments(stores: Stores, segments: readonly Segment[], firstByte: number, lastByte: number): Promise<ObjectContent> {
   const runs = sliceSegments(segments, firstByte, lastByte)
-  const content = new SegmentContent(blobs, runs, lastByte - firstByte + 1)
+  const content = new SegmentContent(stores, runs, lastByte - firstByte + 1)
   await content.openNext()
   return content
 }
@@ -46,18 +50,22 @@ export function sliceSegments(segments: readonly Segment[], firstByte: number, l
   return runs
 }
 
+/** How often within the grace of released blobs a reader says that it still needs them. */
+const RENEWALS_PER_GRACE = 3
+
 class SegmentContent implements ObjectContent {
   readonly lengthBytes: number
   readonly bytes = undefined
-  readonly #blobs: BlobStore
+  readonly #stores: Stores
   readonly #runs: readonly Segment[]
   #next = 0
   #reader: BlobReader | undefined
   #position = 0
   #leftInRun = 0
+  #renewedMs = performance.now()
 
-  constructor(blobs: BlobStore, runs: readonly Segment[], lengthBytes: number) {
-    this.#blobs = blobs
+  constructor(stores: Stores, runs: readonly Segment[], lengthBytes: number) {
+    this.#stores = stores
     this.#runs = runs
     this.lengthBytes = lengthBytes
   }
@@ -66,12 +74,13 @@ class SegmentContent implements ObjectContent {
     await this.close()
     const run = this.#runs[this.#next++]
     if (run === undefined) return
-    this.#reader = await this.#blobs.open(run.blobId)
+    this.#reader = await this.#stores.blobs.open(run.blobId)
     this.#position = run.startByte
     this.#leftInRun = run.lengthBytes
   }
 
   async read(buffer: Buffer): Promise<number> {
+    if (this.#next < this.#runs.length) await this.#renew()
     if (this.#leftInRun === 0) await this.openNext()
     if (this.#reader === undefined) return 0
     const wanted = this.#leftInRun < buffer.length ? buffer.subarray(0, this.#leftInRun) : buffer
@@ -80,6 +89,14 @@ class SegmentContent implements ObjectContent {
     this.#position += count
     this.#leftInRun -= count
     return count
+  }
+
+  /** The grace of released blobs begins anew for those that are still to be read. */
+  async #renew(): Promise<void> {
+    const now = performance.now()
+    if (now - this.#renewedMs < this.#stores.graceMs / RENEWALS_PER_GRACE) return
+    this.#renewedMs = now
+    await this.#stores.metadata.renewReleasedBlobs(this.#runs.slice(this.#next).map(({ blobId }) => blobId))
   }
 
   async close(): Promise<void> {

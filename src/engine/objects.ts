@@ -214,7 +214,7 @@ export async function openObject(stores: Stores, input: OpenObjectInput): Promis
       content =
         stored.kind === 'inline'
           ? contentOfBytes(range.kind === 'part' ? stored.bytes.subarray(firstByte, lastByte + 1) : stored.bytes)
-          : await openSegments(stores.blobs, stored.segments, firstByte, lastByte)
+          : await openSegments(stores, stored.segments, firstByte, lastByte)
     }
     return range.kind === 'part' ? { kind: 'part', version, firstByte, lastByte, content, part } : { kind: 'whole', version, content }
   }
@@ -317,7 +317,7 @@ async function otherChecksum(
   const { contentId, sizeBytes } = version
   const stored = stores.metadata.findContent(contentId)
   if (stored === undefined) return 'source-changed'
-  const content = stored.kind === 'inline' ? contentOfBytes(stored.bytes) : await openSegments(stores.blobs, stored.segments, 0, sizeBytes - 1)
+  const content = stored.kind === 'inline' ? contentOfBytes(stored.bytes) : await openSegments(stores, stored.segments, 0, sizeBytes - 1)
   return { contentId, checksum: (await digestContent(content, algorithm)).checksum }
 }
 

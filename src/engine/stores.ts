@@ -10,6 +10,8 @@ export interface Stores {
   readonly blobs: BlobStore
   /** Objects up to this size live in the database. */
   readonly inlineBytes: number
+  /** How long a released blob stays. */
+  readonly graceMs: number
   /** The number of the life of this server: all its processes share it. */
   readonly generation: number
   close(): Promise<void>
@@ -18,6 +20,7 @@ export interface Stores {
 export interface OpenStoresOptions {
   readonly dataDir: string
   readonly inlineBytes: number
+  readonly graceMs: number
   /** The life of the server that this process belongs to; undefined begins a new one. */
   readonly generation?: number
   /** Called once when the outcome of a write is unknown: nothing can be written any more and the process must end. */
@@ -26,14 +29,14 @@ export interface OpenStoresOptions {
 
 /** Open the embedded default: SQLite for the facts, files for the bytes. */
 export async function openStores(options: OpenStoresOptions): Promise<Stores> {
-  const { dataDir, inlineBytes, onFatal } = options
+  const { dataDir, inlineBytes, graceMs, onFatal } = options
   await loadChecksums()
   const metadata = await openMetadataStore({ dataDir, onFatal })
   try {
     const generation = options.generation ?? (await metadata.nextGeneration())
     const living = new Set([generation])
     const blobs = await openDiskBlobStore({ dataDir, generation, livingGenerations: () => living })
-    return { metadata, blobs, inlineBytes, generation, close: () => metadata.close() }
+    return { metadata, blobs, inlineBytes, graceMs, generation, close: () => metadata.close() }
   } catch (error) {
     await metadata.close()
     throw error

@@ -1,12 +1,6 @@
 import type { Stores } from '../engine/stores.ts'
 import type { Log } from '../telemetry.ts'
 
-export interface SweeperOptions {
-  /** How long a released blob stays, for readers that have just looked up its row. */
-  readonly graceMs: number
-  readonly log: Log
-}
-
 export interface Sweeper {
   /** Resolves when a sweep that is under way has ended. */
   stop(): Promise<void>
@@ -21,13 +15,13 @@ const TOMBSTONE_AGE_MS = 24 * 3600 * 1000
  * Collect what nothing names any more: once, in the background, the blobs that an earlier life of the server left behind unnamed, and then at a
  * period the blobs that commits released. A sweep may be killed at any point: files go first, rows after them, and an absent file is fine.
  */
-export function startSweeper(stores: Stores, options: SweeperOptions): Sweeper {
-  const { graceMs, log } = options
+export function startSweeper(stores: Stores, log: Log): Sweeper {
+  const { graceMs } = stores
   let isStopping = false
   let timer: NodeJS.Timeout | undefined
   const run = async (): Promise<void> => {
     try {
-      await sweepReleased(stores, graceMs, () => isStopping)
+      await sweepReleased(stores, () => isStopping)
       await stores.metadata.purgeTombstones(TOMBSTONE_AGE_MS)
     } catch (error) {
       // what cannot be read means: delete nothing, and try again later
@@ -58,9 +52,9 @@ export function startSweeper(stores: Stores, options: SweeperOptions): Sweeper {
 }
 
 /** Remove released blobs whose grace is over. */
-export async function sweepReleased(stores: Stores, graceMs: number, isStopping: () => boolean = () => false): Promise<void> {
+export async function sweepReleased(stores: Stores, isStopping: () => boolean = () => false): Promise<void> {
   for (;;) {
-    const blobIds = await stores.metadata.listReleasedBlobs(graceMs, RELEASED_PAGE)
+    const blobIds = await stores.metadata.listReleasedBlobs(stores.graceMs, RELEASED_PAGE)
     if (blobIds.length === 0 || isStopping()) return
     await stores.blobs.remove(blobIds)
     await stores.metadata.forgetReleasedBlobs(blobIds)

@@ -104,6 +104,8 @@ export interface MetadataStore {
   // -- garbage -----------------------------------------------------------------------------------------------------------------------
   /** Blobs whose last reference went more than `graceMs` ago. */
   listReleasedBlobs(graceMs: number, limit: number): Promise<readonly string[]>
+  /** Let the grace of those of `blobIds` that are released begin anew: somebody is still reading them. */
+  renewReleasedBlobs(blobIds: readonly string[]): Promise<void>
   /** Forget released blobs after their files are gone. */
   forgetReleasedBlobs(blobIds: readonly string[]): Promise<void>
   /** Those of `blobIds` that some content or the list of released blobs names. */

@@ -1,9 +1,10 @@
 import { readdir } from 'node:fs/promises'
+import { get, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import { join } from 'node:path'
 import test from 'ava'
 import { abort, beginUpload, complete, completeDocument, PART_BYTES, putPart, sendPart, type UploadPlace } from '../kit/multipart.ts'
 import { race, tally } from '../kit/race.ts'
-import { createBucket, errorOf, expectStatus, md5Hex, putObject, request, xmlBlocks, xmlText, xmlTexts } from '../kit/s3.ts'
+import { createBucket, errorOf, expectStatus, md5Hex, putObject, request, signRequest, xmlBlocks, xmlText, xmlTexts } from '../kit/s3.ts'
 import { type RunningServer, startServer } from '../kit/server.ts'
 
 let server: RunningServer
@@ -225,6 +226,28 @@ test('UploadPartCopy takes ranges of small and of large sources, and judges the 
   await new Promise((resolve) => setTimeout(resolve, 2500))
   const answer = await request(server, { bucket, key: 'copied' })
   t.true(answer.body.equals(expected))
+})
+
+test('a slow download across parts ends with the old bytes, though the object was deleted and swept long before', async (t) => {
+  const own = await startServer({ env: { MATCHBOX_SWEEP_GRACE_MS: '1500' } })
+  t.teardown(() => own.stop())
+  const there = await createBucket(own)
+  const place = await beginUpload(own, there, 'slow')
+  const parts = []
+  for (let partNumber = 1; partNumber <= 4; partNumber += 1) parts.push(await putPart(own, place, partNumber, Buffer.alloc(PART_BYTES, partNumber)))
+  await expectStatus(complete(own, place, parts), 200)
+  const { target, headers } = signRequest(own, { bucket: there, key: 'slow' })
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    get({ host: own.host, port: own.port, path: target, headers: headers as OutgoingHttpHeaders, agent: false }, resolve).on('error', reject)
+  })
+  await expectStatus(request(own, { method: 'DELETE', bucket: there, key: 'slow' }), 204)
+  let received = 0
+  for await (const piece of response) {
+    received += (piece as Buffer).length
+    // 20 MiB in some 6 s: four times the grace
+    await new Promise((resolve) => setTimeout(resolve, ((piece as Buffer).length / PART_BYTES) * 1500))
+  }
+  t.is(received, 4 * PART_BYTES)
 })
 
 test('two Completes at once make one version, and both answer alike', async (t) => {

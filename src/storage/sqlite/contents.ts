@@ -30,6 +30,7 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
   const releaseBlob = sql(`UPDATE blob SET refs = refs - 1 WHERE id = ? RETURNING refs`).pluck()
   const removeBlob = sql(`DELETE FROM blob WHERE id = ?`)
   const putReleased = sql(`INSERT OR REPLACE INTO released_blob VALUES (?, ?)`)
+  const renewReleased = sql(`UPDATE released_blob SET released_ms = ? WHERE id = ?`)
   const forgetReleased = sql(`DELETE FROM released_blob WHERE id = ?`)
 
   /** Whether all blobs that `content` refers to are still there; only shared ones can be gone. */
@@ -141,11 +142,15 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
     insertPart.run(contentId, partNumber, startByte, sizeBytes, checksum === undefined ? null : JSON.stringify(checksum))
   }
 
+  function renew(blobIds: readonly string[]): void {
+    for (const blobId of blobIds) renewReleased.run(transaction.nowMs, blobId)
+  }
+
   function forget(blobIds: readonly string[]): void {
     for (const blobId of blobIds) forgetReleased.run(blobId)
   }
 
-  return { add, share, release, join, extend, copyParts, addSegment, addPart, forget }
+  return { add, share, release, join, extend, copyParts, addSegment, addPart, renew, forget }
 }
 
 const EMPTY = Buffer.alloc(0)

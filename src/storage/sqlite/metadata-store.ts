@@ -231,6 +231,10 @@ export class SqliteMetadataStore implements MetadataStore {
     return this.#read.released.all(Date.now() - graceMs, limit) as string[]
   }
 
+  async renewReleasedBlobs(blobIds: readonly string[]): Promise<void> {
+    await this.#writer.call('renewReleasedBlobs', blobIds)
+  }
+
   async forgetReleasedBlobs(blobIds: readonly string[]): Promise<void> {
     await this.#writer.call('forgetReleasedBlobs', blobIds)
   }

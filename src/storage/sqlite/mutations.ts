@@ -50,6 +50,9 @@ export function prepareMutations(db: Database.Database) {
     ...appends.operations,
     ...renames.operations,
     ...buckets.operations,
+    renewReleasedBlobs(blobIds: readonly string[]): undefined {
+      contents.renew(blobIds)
+    },
     forgetReleasedBlobs(blobIds: readonly string[]): undefined {
       contents.forget(blobIds)
     },
