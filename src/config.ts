@@ -23,6 +23,7 @@ export interface Config {
   readonly strictRegion: boolean
   readonly inlineBytes: number
   readonly sweepGraceMs: number
+  readonly lifecycleDayMs: number
   readonly connectionsMax: number
 }
 
@@ -144,6 +145,13 @@ export const OPTIONS: Table = {
     default: '900000',
     parse: wholeNumber(0, Number.MAX_SAFE_INTEGER),
     help: 'how long released bytes stay for those who still read them',
+  },
+  lifecycleDayMs: {
+    env: 'MATCHBOX_LIFECYCLE_DAY_MS',
+    placeholder: 'MS',
+    default: '86400000',
+    parse: wholeNumber(100, 86_400_000),
+    help: 'length of a day in lifecycle rules; shorter in tests of them',
   },
   connectionsMax: {
     env: 'MATCHBOX_CONNECTIONS_MAX',

@@ -10,6 +10,7 @@ import { type Config, isLoopback } from './config.ts'
 import type { Credential } from './domain/model.ts'
 import { openStores, type Stores } from './engine/stores.ts'
 import { createServer } from './http/app.ts'
+import { startLifecycle } from './jobs/lifecycle.ts'
 import { startSweeper } from './jobs/sweeper.ts'
 import { loadRootCredential, ROOT_OWNER, rootCredential } from './storage/root-credential.ts'
 import { type DirectoryLock, lockDirectory } from './storage/sqlite/lock.ts'
@@ -51,7 +52,9 @@ export async function serve(config: Config): Promise<void> {
   })
   for (const name of config.buckets) await stores.metadata.createBucket({ name, ownerId: ROOT_OWNER.id, hasObjectLock: false })
   const sweeper = startSweeper(stores, log)
+  const lifecycle = startLifecycle(stores, { dayMs: config.lifecycleDayMs, log })
   const closeAll = async (): Promise<void> => {
+    await lifecycle.stop()
     await sweeper.stop()
     await stores.close()
     lock.release()

@@ -134,6 +134,9 @@ export interface NewBucket {
 /** A plain name, or `<name>/<id>` where a bucket holds several documents of a kind. */
 export type ConfigName = string
 
+/** The rules of a bucket, as JSON of `LifecycleRule[]`. */
+export const LIFECYCLE_CONFIG = 'lifecycle'
+
 /** The document whose presence means that a bucket has object lock. */
 export const OBJECT_LOCK_CONFIG = 'object-lock'
 
