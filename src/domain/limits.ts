@@ -51,3 +51,5 @@ export const TRAILER_BYTES_MAX = 4 * KIB
 /** Bytes read and thrown away after a refusal, so that the client sees the answer and not a reset. */
 export const DRAIN_BYTES_MAX = 1 * MIB
 export const DRAIN_MS_MAX = 2000
+/** For the rest of a small body behind its answer, which is read so that the connection can live on. */
+export const REST_MS_MAX = 60_000

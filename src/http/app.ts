@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { Router } from '@koa/router'
 import Koa, { type Context } from 'koa'
 import { HEADER_BYTES_MAX } from '../domain/limits.ts'
@@ -9,9 +9,8 @@ import { StorageFullError } from '../storage/errors.ts'
 import { type Answered, dispatch } from './dispatch.ts'
 import { virtualBucket } from './request.ts'
 import { ClientGoneError, type HttpRequestBody } from './request-body.ts'
-import { errorResponse, type S3Response, sendResponse } from './response.ts'
+import { endWithError, errorResponse, type S3Response, sendResponse } from './response.ts'
 import type { Services } from './services.ts'
-import { xmlDocument } from './xml.ts'
 
 const KEEP_ALIVE_MS = 75_000 // above the idle time of the usual client pools: a shorter one resets their next request
 const HEADERS_MS = 30_000
@@ -20,22 +19,27 @@ const SILENCE_MS = 120_000
 /** An upload that moves less than this over a whole window holds a place that others need. */
 const BODY_BYTES_PER_SECOND_MIN = 128
 const BODY_WINDOW_MS = 30_000
+const CONNECTION_ERRORS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'ETIMEDOUT', 'ERR_STREAM_WRITE_AFTER_END'])
 
+/** Times that tests make shorter. */
 export interface ServerOptions {
-  /** Length of the window in which a body must move; shorter in tests. */
+  /** Length of the window in which a body must move. */
   readonly bodyWindowMs?: number
+  /** How long the header section of a request may take. */
+  readonly headersMs?: number
 }
 
 /** The server, configured and not listening. */
 export function createServer(services: Services, options: ServerOptions = {}): Server {
-  const bodies = new Set<HttpRequestBody & { destroy?: () => void }>()
+  const bodies = new Map<HttpRequestBody, ServerResponse>()
   const nextRequestId = requestIds()
   const app = new Koa()
   const router = new Router()
   const own = (path: string, respond: () => S3Response | Promise<S3Response>): void => {
     router.get(path, async (context, next) => {
-      // in virtual-host style this path is an ordinary key
-      if (virtualBucket(context.req.headers.host ?? '', services.config.domains) !== undefined) {
+      // in virtual-host style this path is an ordinary key; Koa finds it in an absolute target too, which dispatch refuses
+      const { url = '', headers } = context.req
+      if (!url.startsWith('/') || virtualBucket(headers.host ?? '', services.config.domains) !== undefined) {
         await next()
         return
       }
@@ -51,7 +55,11 @@ export function createServer(services: Services, options: ServerOptions = {}): S
     return answer(context.req, context.res)
   })
   app.use(router.routes())
-  app.on('error', (error) => services.log.error('request failed outside of its handler', { err: error }))
+  app.on('error', (error: NodeJS.ErrnoException) => {
+    // Koa reports each connection that broke under an answer; whoever waited for it has seen that already
+    if (CONNECTION_ERRORS.has(error.code ?? '')) services.log.debug('connection broke', { err: error })
+    else services.log.error('request failed outside of its handler', { err: error })
+  })
 
   async function answer(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedMs = performance.now()
@@ -82,15 +90,26 @@ export function createServer(services: Services, options: ServerOptions = {}): S
   }
 
   const callback = app.callback()
+  const lastAnswers = new WeakMap<Duplex, ServerResponse>()
+  /**
+   * Node hands out pipelined requests as it parses them. They are taken one after the other: a read behind a write must see it
+   * (RFC 9112 section 9.3.2), nothing may happen behind an answer that closes the connection, and each would hold its buffers.
+   */
   const handle = (message: IncomingMessage, response: ServerResponse): void => {
-    void callback(message, response) // Koa settles it: what a handler throws is answered, or goes to the error event
+    const { socket } = message
+    // Koa settles the promise: what a handler throws is answered, or goes to the error event
+    const run = (): void => void callback(message, response)
+    const earlier = response.socket === null ? lastAnswers.get(socket) : undefined
+    lastAnswers.set(socket, response)
+    if (earlier === undefined) run()
+    else earlier.once('close', () => (socket.writable ? run() : undefined))
   }
   const server = createHttpServer(
     {
       maxHeaderSize: HEADER_BYTES_MAX,
       requestTimeout: 0, // Node's 300 s would cut long uploads while their bytes flow
-      headersTimeout: HEADERS_MS,
-      connectionsCheckingInterval: 5000,
+      headersTimeout: options.headersMs ?? HEADERS_MS,
+      connectionsCheckingInterval: Math.min(5000, options.headersMs ?? HEADERS_MS),
       keepAliveTimeout: KEEP_ALIVE_MS,
       requireHostHeader: false, // the request is refused by us, in S3's words
       noDelay: true,
@@ -102,9 +121,20 @@ export function createServer(services: Services, options: ServerOptions = {}): S
   server.timeout = SILENCE_MS
   // with this listener Node leaves it to us when to say 100 Continue
   server.on('checkContinue', handle)
-  server.on('clientError', refuseMalformed)
+  server.on('checkExpectation', handle) // refused in S3's words
+  server.on('connect', (message, socket) => {
+    endWithError(socket, new S3Error('MethodNotAllowed', { detail: { Method: 'CONNECT' } }), message.headers.accept, nextRequestId())
+  })
+  const malformed = new WeakSet<Duplex>()
+  server.on('clientError', (error: ParseError, socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
+    else if (!malformed.has(socket)) {
+      malformed.add(socket) // whatever comes behind is as unreadable
+      refuseMalformed(error, socket, lastAnswers.get(socket), nextRequestId())
+    }
+  })
   const windowMs = options.bodyWindowMs ?? BODY_WINDOW_MS
-  const watch = setInterval(() => endStalledBodies(bodies, windowMs), windowMs).unref()
+  const watch = setInterval(() => endStalledBodies(bodies, windowMs, nextRequestId), windowMs).unref()
   server.on('close', () => clearInterval(watch))
   return server
 }
@@ -133,27 +163,40 @@ function errorAnswer(services: Services, error: unknown, message: IncomingMessag
 const lastSeen = new WeakMap<HttpRequestBody, number>()
 
 /** Once a window: a body that we waited for and that hardly moved is ended. Slow and steady is fine. */
-function endStalledBodies(bodies: ReadonlySet<HttpRequestBody & { destroy?: () => void }>, windowMs: number): void {
-  for (const body of bodies) {
+function endStalledBodies(bodies: ReadonlyMap<HttpRequestBody, ServerResponse>, windowMs: number, nextRequestId: () => string): void {
+  for (const [body, response] of bodies) {
     const earlier = lastSeen.get(body)
     lastSeen.set(body, body.receivedBytes)
     if (earlier === undefined || !body.isWaiting) continue
-    if (body.receivedBytes - earlier < (BODY_BYTES_PER_SECOND_MIN * windowMs) / 1000) body.destroy?.()
+    if (body.receivedBytes - earlier >= (BODY_BYTES_PER_SECOND_MIN * windowMs) / 1000) continue
+    const { req: message } = response
+    if (response.headersSent || !message.socket.writable) message.destroy()
+    else endWithError(message.socket, new S3Error('RequestTimeout'), message.headers.accept, nextRequestId())
   }
 }
 
-/** What node:http could not parse: one answer in S3's words, and the connection is over. */
-function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const [status, code] =
+interface ParseError extends NodeJS.ErrnoException {
+  /** What was being parsed when it failed. */
+  readonly rawPacket?: Buffer
+}
+
+/** What node:http could not parse: one answer in S3's words, in its turn, and the connection is over. */
+function refuseMalformed(error: ParseError, socket: Duplex, last: ServerResponse | undefined, requestId: string): void {
+  const message = 'The request could not be read as HTTP.'
+  const [refusal, status] =
     error.code === 'HPE_HEADER_OVERFLOW'
-      ? ['431 Request Header Fields Too Large', 'RequestHeaderSectionTooLarge']
+      ? [new S3Error('RequestHeaderSectionTooLarge'), 431]
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? ['408 Request Timeout', 'RequestTimeout']
-        : ['400 Bad Request', 'BadRequest']
-  const body = xmlDocument('Error', { Code: code, Message: 'The request could not be read as HTTP.' })
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/xml\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+        ? [new S3Error('RequestTimeout'), 408]
+        : [new S3Error('BadRequest', { message }), 400]
+  const accept = /\r\naccept:([^\r\n]*)/i.exec(error.rawPacket?.toString('latin1') ?? '')?.[1]
+  const refuse = (): void => endWithError(socket, refusal, accept, requestId, status)
+  if (last === undefined || last.writableFinished) refuse()
+  else if (last.req.complete) {
+    // the bytes belong to a request behind one that is being answered; behind `Connection: close` nobody expects an answer
+    last.once('close', () => (socket.writable && error.code !== 'HPE_CLOSED_CONNECTION' ? refuse() : undefined))
+  } else if (last.headersSent) {
+    // in the body of a request that was refused already: a second answer would stand inside the first
+    socket.end(() => socket.destroy())
+  } else refuse()
 }

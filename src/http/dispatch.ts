@@ -7,11 +7,11 @@ import { bucketNameProblem, checkKey } from '../domain/names.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { type BucketCall, type BucketNameCall, type ObjectCall, requiredBucket, type ServiceCall } from './call.ts'
 import { findOperation, type NamedOperation } from './operations.ts'
-import { S3Request } from './request.ts'
+import { S3Request, virtualBucket } from './request.ts'
 import { HttpRequestBody } from './request-body.ts'
 import type { S3Response } from './response.ts'
 import { screenHeaders } from './screening.ts'
-import type { Services } from './services.ts'
+import type { ServerSettings, Services } from './services.ts'
 
 /** What the log and the metrics are told of a request, as far as it came. */
 export interface Answered {
@@ -19,7 +19,7 @@ export interface Answered {
   bucket: string | undefined
   key: string | undefined
   accessKeyId: string | undefined
-  body: (HttpRequestBody & { destroy?: () => void }) | undefined
+  body: HttpRequestBody | undefined
 }
 
 export async function dispatch(
@@ -27,7 +27,7 @@ export async function dispatch(
   message: IncomingMessage,
   response: ServerResponse,
   answered: Answered,
-  bodies: Set<HttpRequestBody & { destroy?: () => void }>,
+  bodies: Map<HttpRequestBody, ServerResponse>,
 ): Promise<S3Response> {
   const { config, stores } = services
   const nowMs = Date.now()
@@ -39,18 +39,17 @@ export async function dispatch(
   const operation = findOperation(request)
   if (operation.kind !== 'no-row') answered.operation = operation.found.name
 
-  const { identity, payload } = authenticate(request, config, (accessKeyId) => findCredential(services, accessKeyId), nowMs)
+  const { identity, payload } = authenticate(request, signingSettings(request, config), (accessKeyId) => findCredential(services, accessKeyId), nowMs)
   answered.accessKeyId = identity.accessKeyId
   const contentLength = request.header('content-length')
-  const body: HttpRequestBody & { destroy?: () => void } = new HttpRequestBody(
+  const body = new HttpRequestBody(
     message,
     response,
     payload,
     contentLength === undefined ? (request.header('transfer-encoding') === undefined ? 0 : undefined) : Number(contentLength),
   )
-  body.destroy = () => message.destroy()
   answered.body = body
-  bodies.add(body)
+  bodies.set(body, response)
 
   const action = operation.kind === 'no-row' ? 's3:Unknown' : actionOf(operation.found, request)
   const allow = (wanted: string, bucket: Bucket | undefined): void => authorize(identity, wanted, bucket, config.anonymous)
@@ -76,6 +75,16 @@ export async function dispatch(
     default:
       return row satisfies never
   }
+}
+
+/**
+ * Other names of this server count only where they would find the same bucket. Otherwise what was signed for /bucket/key under a public URL
+ * could be sent to the virtual host of another bucket, as its object `bucket/key`.
+ */
+function signingSettings(request: S3Request, config: ServerSettings): ServerSettings {
+  const { domains, publicHosts } = config
+  if (domains.length === 0 || publicHosts.length === 0) return config
+  return { ...config, publicHosts: publicHosts.filter((host) => virtualBucket(host, domains) === request.virtualBucket) }
 }
 
 function checkBucketName(name: string): void {

@@ -72,6 +72,8 @@ export function readMetadata(request: S3Request, key: string, compatibility: Com
 }
 
 const USER_PREFIX = 'x-amz-meta-'
+/** RFC 9110 section 5.6.2. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 
 function readUserMetadata(request: S3Request): Record<string, string> {
   const user: Record<string, string> = Object.create(null) as Record<string, string>
@@ -80,6 +82,8 @@ function readUserMetadata(request: S3Request): Record<string, string> {
     if (!name.startsWith(USER_PREFIX)) continue
     const value = headerValue(name, request.value(name) ?? '')
     const shortName = name.slice(USER_PREFIX.length)
+    // a parameter of a presigned URL may be called anything; a header that could not be sent would make the object unreadable
+    if (!TOKEN.test(name)) throw new S3Error('InvalidArgument', { message: 'The name cannot be that of a header.', detail: { ArgumentName: name } })
     sizeBytes += shortName.length + value.length
     if (sizeBytes > USER_METADATA_BYTES_MAX) {
       throw new S3Error('MetadataTooLarge', { detail: { Size: sizeBytes, MaxSizeAllowed: USER_METADATA_BYTES_MAX } })

@@ -118,7 +118,9 @@ export class HttpRequestBody implements RequestBody {
   #start(): void {
     if (this.#isStarted) throw new Error('a request body is read once')
     this.#isStarted = true
-    if (expectsContinue(this.#message)) this.#response.writeContinue()
+    if (!awaitsContinue(this.#message)) return
+    continued.add(this.#message)
+    this.#response.writeContinue()
   }
 
   #isGone(): boolean {
@@ -129,8 +131,11 @@ export class HttpRequestBody implements RequestBody {
 const EMPTY = Buffer.alloc(0)
 const FRAMING_BYTES_MAX = 16 * 1024
 
-export function expectsContinue(message: IncomingMessage): boolean {
-  return message.headers.expect?.toLowerCase() === '100-continue'
+const continued = new WeakSet<IncomingMessage>()
+
+/** Whether the client may be waiting to be asked for its body. An expectation of HTTP/1.0 is none: such a client knows no interim answers. */
+export function awaitsContinue(message: IncomingMessage): boolean {
+  return message.headers.expect !== undefined && message.httpVersion !== '1.0' && !continued.has(message)
 }
 
 function tooLarge(maxBytes: number): S3Error {

@@ -11,12 +11,20 @@ const SINGLE_HEADERS = new Set([
   'content-length',
   'content-md5',
   'content-type',
+  'expect',
+  'if-modified-since',
+  'if-range',
+  'if-unmodified-since',
   'range',
   'transfer-encoding',
   'x-amz-content-sha256',
   'x-amz-copy-source',
+  'x-amz-copy-source-if-modified-since',
+  'x-amz-copy-source-if-unmodified-since',
   'x-amz-date',
   'x-amz-decoded-content-length',
+  'x-amz-if-match-last-modified-time',
+  'x-amz-if-match-size',
   'x-amz-security-token',
 ])
 
@@ -40,13 +48,15 @@ export class S3Request implements SignedRequest {
   readonly query: readonly (readonly [name: string, value: string])[]
   /** undefined: the service itself. Not judged yet: a name may be none that a bucket can have. */
   readonly bucketName: string | undefined
+  /** The bucket that Host names, in virtual-host style. */
+  readonly virtualBucket: string | undefined
   /** undefined: the bucket or the service. */
   readonly key: string | undefined
   readonly #headers: Map<string, string>
   /** Parameters of a presigned URL that stand for headers, by lower-case header name; undefined when there are none. */
   readonly #hoisted: Map<string, string> | undefined
 
-  /** @throws {S3Error} InvalidURI, InvalidRequest, NotImplemented (a transfer coding other than chunked) */
+  /** @throws {S3Error} InvalidURI, InvalidRequest, InvalidArgument, ExpectationFailed, NotImplemented (a transfer coding other than chunked) */
   constructor(message: IncomingMessage, domains: readonly string[]) {
     this.method = message.method ?? ''
     const target = message.url ?? ''
@@ -57,11 +67,11 @@ export class S3Request implements SignedRequest {
     this.#headers = readHeaders(message.rawHeaders)
     checkFraming(this.#headers, message.httpVersion)
     this.query = this.rawQuery === '' ? NO_QUERY : parseQuery(this.rawQuery)
-    this.#hoisted = this.query === NO_QUERY ? undefined : hoist(this.query)
+    this.#hoisted = this.query === NO_QUERY ? undefined : hoist(this.query, this.#headers)
     const path = decodePercent(this.rawPath, false)
-    const virtual = domains.length === 0 ? undefined : virtualBucket(this.#headers.get('host') ?? '', domains)
-    if (virtual !== undefined) {
-      this.bucketName = virtual
+    this.virtualBucket = domains.length === 0 ? undefined : virtualBucket(this.#headers.get('host') ?? '', domains)
+    if (this.virtualBucket !== undefined) {
+      this.bucketName = this.virtualBucket
       this.key = path === '/' ? undefined : path.slice(1)
       return
     }
@@ -147,10 +157,14 @@ function checkFraming(headers: ReadonlyMap<string, string>, httpVersion: string)
       detail: { Header: 'Transfer-Encoding', additionalMessage: 'Only the chunked transfer coding is supported' },
     })
   }
+  const expectation = headers.get('expect')
+  if (expectation !== undefined && !CONTINUE.test(expectation)) throw new S3Error('ExpectationFailed')
   const host = headers.get('host')
   if (host === undefined ? httpVersion !== '1.0' : !HOST.test(host))
     throw new S3Error('InvalidRequest', { message: 'The Host header is missing or not valid.' })
 }
+
+const CONTINUE = /^[ \t]*100-continue[ \t]*$/i
 
 /** reg-name or IP literal, with an optional port; no user information, no path. */
 const HOST = /^(?:[A-Za-z0-9._~%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?$/
@@ -168,7 +182,8 @@ function parseQuery(rawQuery: string): (readonly [string, string])[] {
   return query
 }
 
-function hoist(query: readonly (readonly [string, string])[]): Map<string, string> | undefined {
+/** A signed parameter must not be overruled by a header, which for conditions need not be signed: a conditional URL would be no longer one. */
+function hoist(query: readonly (readonly [string, string])[], headers: ReadonlyMap<string, string>): Map<string, string> | undefined {
   if (!query.some(([name]) => name === 'X-Amz-Signature')) return undefined
   const hoisted = new Map<string, string>()
   for (const [name, value] of query) {
@@ -177,18 +192,23 @@ function hoist(query: readonly (readonly [string, string])[]): Map<string, strin
     if (!standsForHeader) continue
     if (hoisted.has(lower))
       throw new S3Error('InvalidArgument', { message: 'A query parameter stands in the request twice.', detail: { ArgumentName: name } })
-    hoisted.set(lower, Buffer.from(value).toString('latin1')) // as the header would have come: one character a byte
+    const text = Buffer.from(value).toString('latin1') // as the header would have come: one character a byte
+    if ((headers.get(lower) ?? text) !== text)
+      throw new S3Error('InvalidArgument', { message: 'The query of the URL and a header give different values.', detail: { ArgumentName: name } })
+    hoisted.set(lower, text)
   }
   return hoisted
 }
 
-/** The bucket that a virtual-host style Host names, for a Host below one of `domains`. */
+/** The bucket that a virtual-host style Host names: what stands before the longest of `domains` that it ends with. A domain itself names none. */
 export function virtualBucket(hostHeader: string, domains: readonly string[]): string | undefined {
   const host = hostHeader.replace(/:\d*$/, '').toLowerCase()
+  let bucket: string | undefined
   for (const domain of domains) {
-    if (host.length > domain.length + 1 && host.endsWith(domain) && host[host.length - domain.length - 1] === '.') {
-      return host.slice(0, host.length - domain.length - 1)
-    }
+    if (host === domain) return undefined
+    if (host.length <= domain.length + 1 || !host.endsWith(domain) || host[host.length - domain.length - 1] !== '.') continue
+    const name = host.slice(0, host.length - domain.length - 1)
+    if (bucket === undefined || name.length < bucket.length) bucket = name
   }
-  return undefined
+  return bucket
 }

@@ -1,9 +1,10 @@
 /** From values to the wire: the one place that writes answers. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { DRAIN_BYTES_MAX, DRAIN_MS_MAX } from '../domain/limits.ts'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { DRAIN_BYTES_MAX, DRAIN_MS_MAX, REST_MS_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import type { ObjectContent } from '../engine/object-content.ts'
-import { expectsContinue } from './request-body.ts'
+import { awaitsContinue } from './request-body.ts'
 import { xmlDocument } from './xml.ts'
 
 export interface S3Response {
@@ -39,6 +40,7 @@ export async function sendResponse(message: IncomingMessage, response: ServerRes
       response.end()
     } else if (hasBody && bytes !== undefined) response.end(bytes)
     else response.end()
+    if (!lingers && !message.complete) limitRest(message)
     return hasBody ? lengthBytes : 0
   } catch (error) {
     // never a clean end of something incomplete
@@ -55,8 +57,8 @@ export async function sendResponse(message: IncomingMessage, response: ServerRes
  */
 function mustLinger(message: IncomingMessage): boolean {
   if (message.complete || message.readableEnded) return false
-  if (expectsContinue(message)) return true
-  const { 'content-length': length, 'transfer-encoding': coding } = message.headers
+  const { expect, 'content-length': length, 'transfer-encoding': coding } = message.headers
+  if (expect !== undefined) return true // whether the body comes is the client's choice
   if (coding !== undefined) return true
   return length !== undefined && Number(length) > DRAIN_BYTES_MAX
 }
@@ -79,7 +81,7 @@ function drain(message: IncomingMessage): Promise<void> {
       bytes += piece.length
       if (bytes > DRAIN_BYTES_MAX) done()
     }
-    const timer = setTimeout(done, expectsContinue(message) ? DRAIN_AFTER_EXPECT_MS : DRAIN_MS_MAX)
+    const timer = setTimeout(done, awaitsContinue(message) ? DRAIN_AFTER_EXPECT_MS : DRAIN_MS_MAX)
     message.on('data', onData)
     message.on('end', done)
     message.on('close', done)
@@ -89,6 +91,12 @@ function drain(message: IncomingMessage): Promise<void> {
 
 /** Who asked first mostly sends nothing after a refusal. */
 const DRAIN_AFTER_EXPECT_MS = 100
+
+/** A rest that node:http reads and throws away may come slowly, and not forever. */
+function limitRest(message: IncomingMessage): void {
+  const timer = setTimeout(() => message.destroy(), REST_MS_MAX).unref()
+  message.once('close', () => clearTimeout(timer))
+}
 
 /** Two buffers in turn: one is read from disk while the other one goes to the client. A slow client costs these two and no more. */
 async function pump(content: ObjectContent, response: ServerResponse): Promise<void> {
@@ -138,6 +146,21 @@ function writeFlushed(response: ServerResponse, bytes: Buffer): Promise<void> {
       else resolve()
     })
   })
+}
+
+/**
+ * An error where there is no ServerResponse to write it to. The connection is over; what still comes in is thrown away for a moment,
+ * so that the client sees the answer and not a reset.
+ */
+export function endWithError(socket: Duplex, error: S3Error, accept: string | undefined, requestId: string, status = error.status): void {
+  const { headers, body = '' } = errorResponse(error, accept, requestId, '')
+  const fields = ['x-amz-request-id', requestId, 'Server', 'Matchbox', 'Connection', 'close', ...headers]
+  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Length: ${Buffer.byteLength(body as string)}\r\n`
+  for (let i = 0; i < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`
+  socket.end(`${head}\r\n${body as string}`)
+  const timer = setTimeout(() => socket.destroy(), DRAIN_MS_MAX).unref()
+  socket.once('close', () => clearTimeout(timer))
+  socket.resume()
 }
 
 /** @param resource path of the request as it was sent, for the reader of the error. */
