@@ -34,7 +34,7 @@ export function createServer(services: Services, options: ServerOptions = {}): S
   const bodies = new Map<HttpRequestBody, ServerResponse>()
   const nextRequestId = requestIds()
   const app = new Koa()
-  const router = new Router()
+  const router = new Router({ sensitive: true, strict: true })
   const own = (path: string, respond: () => S3Response | Promise<S3Response>): void => {
     router.get(path, async (context, next) => {
       // in virtual-host style this path is an ordinary key; Koa finds it in an absolute target too, which dispatch refuses

@@ -219,6 +219,7 @@ test.serial('a body that proves malformed after 100 Continue is refused, and its
   const answer = await wire.answer('PUT')
   assertError(t, yard.server, 'PUT', answer, { status: 400, code: 'InvalidRequest' })
   t.true(await wire.ended())
+  t.is(wire.broke, undefined)
   await assertState(t, yard, before)
 })
 

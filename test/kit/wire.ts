@@ -19,9 +19,11 @@ const ANSWER_MS_MAX = 5000
 /** One connection. Whatever is received is kept until an answer is made of it. */
 export class Wire {
   readonly socket: net.Socket
-  /** Everything that was received and is not part of an answer yet. */
-  received = Buffer.alloc(0)
   isEnded = false
+  /** The code of what broke the connection: ECONNRESET, EPIPE. */
+  broke: string | undefined
+  #pieces: Buffer[] = []
+  #receivedBytes = 0
   #wake: (() => void) | undefined
 
   static connect(server: Pick<RunningServer, 'host' | 'port'>): Promise<Wire> {
@@ -42,12 +44,28 @@ export class Wire {
       this.#wake?.()
     }
     socket.on('data', (piece) => {
-      this.received = Buffer.concat([this.received, piece])
+      this.#pieces.push(piece)
+      this.#receivedBytes += piece.length
       this.#wake?.()
     })
     socket.on('end', end)
     socket.on('close', end)
-    socket.on('error', end)
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.broke = error.code ?? error.message
+      end()
+    })
+  }
+
+  /** Everything that was received and is not part of an answer yet. */
+  get received(): Buffer {
+    if (this.#pieces.length > 1) this.#pieces = [Buffer.concat(this.#pieces)]
+    return this.#pieces[0] ?? Buffer.alloc(0)
+  }
+
+  #take(bytes: number): void {
+    const rest = this.received.subarray(bytes)
+    this.#pieces = [rest]
+    this.#receivedBytes = rest.length
   }
 
   /** One character a byte. */
@@ -70,7 +88,7 @@ export class Wire {
       if (head === -1) return undefined
       const { status, headers } = readHead(this.received.toString('latin1', 0, head))
       if (status < 200) {
-        this.received = this.received.subarray(head + 4)
+        this.#take(head + 4)
         interim.push(status)
         continue
       }
@@ -78,9 +96,9 @@ export class Wire {
       const lengthBytes = hasBody ? Number(headers.get('content-length') ?? Number.NaN) : 0
       if (Number.isNaN(lengthBytes)) throw new Error(`an answer without Content-Length: ${this.received.toString('latin1', 0, head)}`)
       const end = head + 4 + lengthBytes
-      if ((await this.#until(() => (this.received.length < end ? -1 : end), withinMs)) === -1) return undefined
+      if ((await this.#until(() => (this.#receivedBytes < end ? -1 : end), withinMs)) === -1) return undefined
       const body = Buffer.from(this.received.subarray(head + 4, end))
-      this.received = this.received.subarray(end)
+      this.#take(end)
       return { status, headers, body, text: body.toString('utf8'), interim }
     }
   }
