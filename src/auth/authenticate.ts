@@ -196,14 +196,15 @@ function verify(
   const match = findMatch(request, claim, timestamp, key, payloads, settings.publicHosts)
   if (credential === undefined) throw new S3Error('InvalidAccessKeyId', { detail: { AWSAccessKeyId: accessKeyId } })
   if (match === undefined) {
-    if (named === undefined) throw missingPayloadHash()
+    // without a body there is no doubt what was signed for it
+    if (named === undefined && hasBody(request)) throw missingPayloadHash()
     throw signatureDoesNotMatch({
       request,
       claim,
       timestamp,
       key,
       secret: credential.secretAccessKey,
-      payload: named,
+      payload: named ?? EMPTY_SHA256,
       region: settings.region,
     })
   }

@@ -48,8 +48,13 @@ export const PRESIGN_SECONDS_MAX = 7 * 24 * 3600
 export const CHUNK_HEADER_BYTES_MAX = 1 * KIB
 /** Trailer section of aws-chunked. */
 export const TRAILER_BYTES_MAX = 4 * KIB
-/** Bytes read and thrown away after a refusal, so that the client sees the answer and not a reset. */
+/** The rest of a refused body up to this is read, so that the connection can live on; behind a larger one it is closed. */
 export const DRAIN_BYTES_MAX = 1 * MIB
-export const DRAIN_MS_MAX = 2000
+/**
+ * Before it is closed, what still comes is read and thrown away: for so long in all, and as long as there is no such pause. A client that is
+ * reset while it sends never sees the answer; nginx makes a 502 of it.
+ */
+export const DRAIN_MS_MAX = 20_000
+export const DRAIN_PAUSE_MS_MAX = 2000
 /** For the rest of a small body behind its answer, which is read so that the connection can live on. */
 export const REST_MS_MAX = 60_000

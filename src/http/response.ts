@@ -1,7 +1,7 @@
 /** From values to the wire: the one place that writes answers. */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { DRAIN_BYTES_MAX, DRAIN_MS_MAX, REST_MS_MAX } from '../domain/limits.ts'
+import { DRAIN_BYTES_MAX, DRAIN_MS_MAX, DRAIN_PAUSE_MS_MAX, REST_MS_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import type { ObjectContent } from '../engine/object-content.ts'
 import { awaitsContinue } from './request-body.ts'
@@ -64,24 +64,22 @@ function mustLinger(message: IncomingMessage): boolean {
 }
 
 /**
- * Read and throw away what the client is still sending, within bounds: a connection that is closed with unread bytes is reset,
+ * Read and throw away what the client is still sending, within bounds of time: a connection that is closed with unread bytes is reset,
  * and the client would see the reset and not the answer.
  */
 function drain(message: IncomingMessage): Promise<void> {
   return new Promise((resolve) => {
-    let bytes = 0
     const done = (): void => {
-      clearTimeout(timer)
+      clearTimeout(deadline)
+      clearTimeout(pause)
       message.off('data', onData)
       message.off('end', done)
       message.off('close', done)
       resolve()
     }
-    const onData = (piece: Buffer): void => {
-      bytes += piece.length
-      if (bytes > DRAIN_BYTES_MAX) done()
-    }
-    const timer = setTimeout(done, awaitsContinue(message) ? DRAIN_AFTER_EXPECT_MS : DRAIN_MS_MAX)
+    const onData = (): void => void pause.refresh()
+    const deadline = setTimeout(done, DRAIN_MS_MAX)
+    const pause = setTimeout(done, awaitsContinue(message) ? DRAIN_AFTER_EXPECT_MS : DRAIN_PAUSE_MS_MAX)
     message.on('data', onData)
     message.on('end', done)
     message.on('close', done)
@@ -153,23 +151,23 @@ function writeFlushed(response: ServerResponse, bytes: Buffer): Promise<void> {
  * so that the client sees the answer and not a reset.
  */
 export function endWithError(socket: Duplex, error: S3Error, accept: string | undefined, requestId: string, status = error.status): void {
-  const { headers, body = '' } = errorResponse(error, accept, requestId, '')
+  const { headers, body = '' } = errorResponse(error, accept, requestId, '', status)
   const fields = ['x-amz-request-id', requestId, 'Server', 'Matchbox', 'Connection', 'close', ...headers]
   let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Length: ${Buffer.byteLength(body as string)}\r\n`
   for (let i = 0; i < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`
   socket.end(`${head}\r\n${body as string}`)
-  const timer = setTimeout(() => socket.destroy(), DRAIN_MS_MAX).unref()
+  const timer = setTimeout(() => socket.destroy(), DRAIN_PAUSE_MS_MAX).unref()
   socket.once('close', () => clearTimeout(timer))
   socket.resume()
 }
 
 /** @param resource path of the request as it was sent, for the reader of the error. */
-export function errorResponse(error: S3Error, accept: string | undefined, requestId: string, resource: string): S3Response {
+export function errorResponse(error: S3Error, accept: string | undefined, requestId: string, resource: string, status = error.status): S3Response {
   const headers = Object.entries(error.headers).flat()
   const wantsJson = accept !== undefined && /\bapplication\/(?:problem\+)?json\b/i.test(accept)
   if (wantsJson) {
     const type = /\bapplication\/problem\+json\b/i.test(accept) ? 'application/problem+json' : 'application/json'
-    return { status: error.status, headers: [...headers, 'Content-Type', type], body: `${JSON.stringify(problemOf(error, requestId, resource))}\n` }
+    return { status, headers: [...headers, 'Content-Type', type], body: `${JSON.stringify(problemOf(error, status, requestId, resource))}\n` }
   }
   const body = xmlDocument('Error', {
     Code: error.code,
@@ -179,16 +177,16 @@ export function errorResponse(error: S3Error, accept: string | undefined, reques
     RequestId: requestId,
     HostId: requestId,
   })
-  return { status: error.status, headers: [...headers, 'Content-Type', 'application/xml'], body: `${body}\n` }
+  return { status, headers: [...headers, 'Content-Type', 'application/xml'], body: `${body}\n` }
 }
 
 /** RFC 9457 problem details: the same code and facts, named as JSON names things. */
-function problemOf(error: S3Error, requestId: string, resource: string): Record<string, unknown> {
+function problemOf(error: S3Error, status: number, requestId: string, resource: string): Record<string, unknown> {
   const facts = Object.entries(error.detail).map(([name, value]) => [camelCase(name), value])
   return {
     type: 'about:blank',
     title: error.code,
-    status: error.status,
+    status,
     detail: error.message,
     instance: resource,
     code: error.code,

@@ -163,6 +163,7 @@ for (const [what, status, target] of REFUSED_EARLY) {
     const answer = await wire.answer('PUT')
     t.is(answer.status, status)
     t.true(await wire.ended())
+    t.is(wire.broke, undefined)
   })
 }
 

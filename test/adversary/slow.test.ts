@@ -126,6 +126,7 @@ test.serial('H-23 a header section that takes too long is refused, and so is a c
   const server = await serveHere(t, { headersMs: 400 })
   for (const beginning of ['GET / HTTP/1.1\r\nX-A: ', '']) {
     const wire = await Wire.connect(server)
+    wire.send(beginning)
     const trickle = setInterval(() => wire.send(beginning === '' ? '' : 'x'), 50)
     const answer = await wire.answer('GET')
     clearInterval(trickle)

@@ -137,7 +137,12 @@ const REFUSED: [name: string, code: S3ErrorCode, recipe: Recipe, settings?: Part
   [
     'S-24 a body hash that is signed and not named',
     'InvalidRequest',
-    { payload: sha256('x'), removed: ['x-amz-content-sha256'], signedNames: 'host;x-amz-date' },
+    { payload: sha256('x'), removed: ['x-amz-content-sha256'], signedNames: 'host;x-amz-date', unsigned: { 'content-length': '1' } },
+  ],
+  [
+    'S-04 a wrong secret of curl, which names no payload hash',
+    MISMATCH,
+    { secret: 'other', removed: ['x-amz-content-sha256'], signedNames: 'host;x-amz-date' },
   ],
   [
     'a body that curl signed as empty',
