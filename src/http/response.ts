@@ -40,7 +40,7 @@ export async function sendResponse(message: IncomingMessage, response: ServerRes
       response.end()
     } else if (hasBody && bytes !== undefined) response.end(bytes)
     else response.end()
-    if (!lingers && !message.complete) limitRest(message)
+    if (!lingers) readRest(message)
     return hasBody ? lengthBytes : 0
   } catch (error) {
     // never a clean end of something incomplete
@@ -53,7 +53,7 @@ export async function sendResponse(message: IncomingMessage, response: ServerRes
 
 /**
  * Whether the body of a refused request must be cut off: more of it is to come than is worth reading. A short rest is read and
- * thrown away by node:http, and the connection lives on.
+ * thrown away, and the connection lives on.
  */
 function mustLinger(message: IncomingMessage): boolean {
   if (message.complete || message.readableEnded) return false
@@ -90,8 +90,10 @@ function drain(message: IncomingMessage): Promise<void> {
 /** Who asked first mostly sends nothing after a refusal. */
 const DRAIN_AFTER_EXPECT_MS = 100
 
-/** A rest that node:http reads and throws away may come slowly, and not forever. */
-function limitRest(message: IncomingMessage): void {
+/** Node throws away a body of which nothing was read; one that was left in the middle would hold up the connection. */
+function readRest(message: IncomingMessage): void {
+  if (!message.readableEnded && message.readableDidRead) message.resume()
+  if (message.complete) return
   const timer = setTimeout(() => message.destroy(), REST_MS_MAX).unref()
   message.once('close', () => clearTimeout(timer))
 }
