@@ -6,6 +6,7 @@ import Koa, { type Context } from 'koa'
 import { HEADER_BYTES_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { StorageFullError } from '../storage/errors.ts'
+import type { ConditionOutcome } from '../telemetry.ts'
 import { type Answered, dispatch } from './dispatch.ts'
 import { virtualBucket } from './request.ts'
 import { ClientGoneError, type HttpRequestBody } from './request-body.ts'
@@ -64,7 +65,14 @@ export function createServer(services: Services, options: ServerOptions = {}): S
   async function answer(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedMs = performance.now()
     const requestId = nextRequestId()
-    const answered: Answered = { operation: 'Unknown', bucket: undefined, key: undefined, accessKeyId: undefined, body: undefined }
+    const answered: Answered = {
+      operation: 'Unknown',
+      bucket: undefined,
+      key: undefined,
+      accessKeyId: undefined,
+      isConditional: false,
+      body: undefined,
+    }
     let sentBytes = 0
     let status: number
     try {
@@ -84,6 +92,8 @@ export function createServer(services: Services, options: ServerOptions = {}): S
     const ms = performance.now() - startedMs
     const bytesIn = answered.body?.receivedBytes ?? 0
     services.metrics.observeRequest(answered.operation, status, ms / 1000, bytesIn, sentBytes)
+    const outcome = answered.isConditional ? conditionOutcome(status) : undefined
+    if (outcome !== undefined) services.metrics.countCondition(answered.operation, outcome)
     if (!services.log.isAccessLogged) return
     const { operation, bucket, key, accessKeyId } = answered
     services.log.access({ requestId, method: message.method ?? '', operation, bucket, key, status, ms, bytesIn, bytesOut: sentBytes, accessKeyId })
@@ -141,6 +151,12 @@ export function createServer(services: Services, options: ServerOptions = {}): S
 
 function text(status: number, body: string): S3Response {
   return { status, headers: ['Content-Type', 'text/plain; charset=utf-8', 'Cache-Control', 'no-store'], body }
+}
+
+/** How the conditions of a request were judged; undefined when it was refused for another reason. */
+function conditionOutcome(status: number): ConditionOutcome | undefined {
+  if (status < 300) return 'passed'
+  return ({ 304: 'not-modified', 404: 'missing', 409: 'conflict', 412: 'failed' } as const)[status]
 }
 
 /** Ids that are unique over processes and cheap: a random beginning, then a counter. */

@@ -7,6 +7,7 @@ import { bucketNameProblem, checkKey } from '../domain/names.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { type BucketCall, type BucketNameCall, type ObjectCall, requiredBucket, type ServiceCall } from './call.ts'
 import { findOperation, type NamedOperation } from './operations.ts'
+import { asksForConditions } from './preconditions.ts'
 import { S3Request, virtualBucket } from './request.ts'
 import { HttpRequestBody } from './request-body.ts'
 import type { S3Response } from './response.ts'
@@ -19,6 +20,8 @@ export interface Answered {
   bucket: string | undefined
   key: string | undefined
   accessKeyId: string | undefined
+  /** Whether conditions were asked for, and the request came as far as their being judged. */
+  isConditional: boolean
   body: HttpRequestBody | undefined
 }
 
@@ -61,6 +64,7 @@ export async function dispatch(
   if (operation.kind === 'unknown-parameter') throw notImplemented(`The query parameter ${operation.parameter} is not supported for ${name}`)
   if (row.handle === undefined) throw notImplemented(`${name} is not supported`)
   screenHeaders(request, name, row)
+  answered.isConditional = row.conditional === true && asksForConditions(request)
 
   const call: ServiceCall = { request, identity, services, stores, body, nowMs, allow }
   switch (row.resource) {

@@ -38,6 +38,22 @@ const RENAME_SOURCE: Names = {
   ifModifiedSince: 'x-amz-rename-source-if-modified-since',
 }
 
+const CONDITION_HEADERS: readonly string[] = [
+  ...Object.values(PLAIN),
+  ...Object.values(COPY_SOURCE),
+  ...Object.values(RENAME_SOURCE),
+  'x-amz-if-match-initiated-time',
+  'x-amz-if-match-last-modified-time',
+  'x-amz-if-match-size',
+  'cf-copy-destination-if-match',
+  'cf-copy-destination-if-none-match',
+]
+
+/** Whether a request asks for anything to hold: for the metrics. */
+export function asksForConditions(request: S3Request): boolean {
+  return CONDITION_HEADERS.some((name) => request.value(name) !== undefined)
+}
+
 /** @param onUnreadable what an entity tag that cannot be read means */
 function read(request: S3Request, names: Names, nowMs: number, onUnreadable: 'matches-nothing' | 'refuse'): Precondition {
   const ifMatch = request.value(names.ifMatch)
