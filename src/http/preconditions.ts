@@ -42,7 +42,6 @@ const CONDITION_HEADERS: readonly string[] = [
   ...Object.values(PLAIN),
   ...Object.values(COPY_SOURCE),
   ...Object.values(RENAME_SOURCE),
-  'x-amz-if-match-initiated-time',
   'x-amz-if-match-last-modified-time',
   'x-amz-if-match-size',
   'cf-copy-destination-if-match',
