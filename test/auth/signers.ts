@@ -1,26 +1,10 @@
 /** Signers for the tests: one of our own that can make every mistake, and three of others as oracles. */
 import { createHash, createHmac } from 'node:crypto'
-import { createRequire } from 'node:module'
 import { SignatureV4 } from '@smithy/signature-v4'
+import aws4 from 'aws4'
 import { AwsV4Signer } from 'aws4fetch'
 import * as fc from 'fast-check'
 import type { SignedRequest } from '../../src/auth/sigv4.ts'
-
-interface Aws4Request {
-  readonly method: string
-  readonly host: string
-  readonly path: string
-  readonly service: string
-  readonly region: string
-  readonly signQuery?: boolean
-  readonly headers: Record<string, string>
-}
-const aws4 = createRequire(import.meta.url)('aws4') as {
-  sign(
-    request: Aws4Request,
-    credentials: { accessKeyId: string; secretAccessKey: string },
-  ): { path: string; headers: Record<string, string | number> }
-}
 
 export const NOW = Date.UTC(2026, 10, 22, 12, 0, 0)
 export const HOST = 'localhost:9000'
