@@ -1,3 +1,7 @@
+/**
+ * Everything but conditions that programs do with the AWS SDK. Long, because each operation has a line or two of its own and all share one server:
+ * buckets, objects, copies, streams, checksums, ranges, keys, pages, versions, refusals.
+ */
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import {

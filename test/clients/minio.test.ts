@@ -23,7 +23,7 @@ async function newBucket(name: string): Promise<string> {
 async function codeOf(pending: Promise<unknown>): Promise<string> {
   return pending.then(
     () => 'no error',
-    (error: { readonly code?: string }) => error.code ?? String(error),
+    (error: Error & { readonly code?: string }) => error.code ?? error.message,
   )
 }
 

@@ -1,0 +1,96 @@
+/**
+ * `npm run clients`: runs programs of others, as Debian packages them, and the README's examples for them against a server of its own.
+ * One line a check; code 0 unless a check failed. What is not installed is skipped by name.
+ */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { makeReadmeDir, missingFor, readReadme, removeReadmeDir, runBlock } from '../kit/readme.ts'
+import { type RunningServer, startServer } from '../kit/server.ts'
+import { awsCli } from './programs/aws-cli.ts'
+import { boto3 } from './programs/boto3.ts'
+import { curl } from './programs/curl.ts'
+import { cleanEnvironment, environmentOf, findPrograms, type Program, writeTree } from './programs/program.ts'
+import { rcloneProgram } from './programs/rclone.ts'
+import { resticProgram } from './programs/restic.ts'
+import { s3cmdProgram } from './programs/s3cmd.ts'
+
+const PROGRAMS: readonly Program[] = [curl, awsCli, boto3, rcloneProgram, s3cmdProgram, resticProgram]
+
+const counts = { passed: 0, failed: 0, skipped: 0 }
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+async function check(name: string, run: () => Promise<void>): Promise<void> {
+  const startedMs = performance.now()
+  try {
+    await run()
+    counts.passed += 1
+    say(`ok    ${name} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)`)
+  } catch (error) {
+    counts.failed += 1
+    say(`FAIL  ${name}\n${indented(error instanceof Error ? error.message : String(error))}`)
+  }
+}
+
+function skip(name: string, reason: string, checks: number): void {
+  counts.skipped += checks
+  say(`skip  ${name}: ${reason}`)
+}
+
+function indented(text: string): string {
+  return text.trimEnd().replaceAll(/^/gm, '      ')
+}
+
+async function checkPrograms(server: RunningServer, dir: string): Promise<void> {
+  for (const program of PROGRAMS) {
+    const { command, aptPackage, checks } = program
+    const found = await findPrograms(program, environmentOf(server, dir), dir)
+    if (found.length === 0) skip(aptPackage, `${checks.length} checks; it is not installed: apt-get install ${aptPackage}`, checks.length)
+    for (const [index, { path, version }] of found.entries()) {
+      const name = `${aptPackage}-${index + 1}`
+      const own = join(dir, name)
+      await mkdir(own)
+      await writeTree(own)
+      const place = { server, dir: own, bucket: `clients-${name}`, path, env: environmentOf(server, own) }
+      for (const { says, run } of checks) await check(`${version.startsWith('boto3') ? '' : `${command} `}${version}: ${says}`, () => run(place))
+    }
+  }
+}
+
+/** The blocks run one after the other, like a reader who follows the page, over a server with the credential that the page gives. */
+async function checkReadme(): Promise<void> {
+  const { blocks, accessKeyId, secretAccessKey } = await readReadme()
+  const server = await startServer({ env: { MATCHBOX_ACCESS_KEY_ID: accessKeyId, MATCHBOX_SECRET_ACCESS_KEY: secretAccessKey } })
+  const dir = await makeReadmeDir()
+  const place = { dir, address: `${server.host}:${server.port}`, env: cleanEnvironment(dir) }
+  try {
+    for (const block of blocks) {
+      const name = `README.md:${block.line} ${[block.language, ...block.needs].join(' ')}`
+      const missing = await missingFor(block, place.env)
+      if (missing === undefined) await check(name, () => runBlock(block, place))
+      else skip(name, missing, 1)
+    }
+  } finally {
+    await server.stop()
+    await removeReadmeDir(dir)
+  }
+}
+
+const dir = await mkdtemp(join(tmpdir(), 'matchbox-clients-'))
+const server = await startServer()
+try {
+  await checkPrograms(server, dir)
+  await check('the server logged no error while it served them', () => {
+    const log = server.stderr()
+    return log === '' ? Promise.resolve() : Promise.reject(new Error(log))
+  })
+} finally {
+  await server.stop()
+  await rm(dir, { recursive: true, force: true })
+}
+await checkReadme()
+say(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`)
+process.exitCode = counts.failed === 0 ? 0 : 1

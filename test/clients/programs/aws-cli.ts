@@ -1,0 +1,102 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { compareTrees, expectParts, type Output, type Place, type Program, refuseParts, run } from './program.ts'
+
+async function aws(place: Place, args: readonly string[]): Promise<Output> {
+  await configure(place)
+  return run(place, ['--endpoint-url', place.server.url, ...args])
+}
+
+/** Runs a command that the server is to refuse: version 1 then ends with 255, version 2 with 254. */
+async function refused(place: Place, args: readonly string[]): Promise<Output> {
+  await configure(place)
+  return run(place, ['--endpoint-url', place.server.url, ...args], [254, 255])
+}
+
+/** Version 1 makes links with signature version 2 where the region is one that had it, unless it is told not to. */
+async function configure({ dir }: Place): Promise<void> {
+  await mkdir(join(dir, '.aws'), { recursive: true })
+  await writeFile(join(dir, '.aws/config'), '[default]\ns3 =\n  signature_version = s3v4\n')
+}
+
+const HELLO_ETAG = '"b1946ac92492d2347c6235b4d2611184"'
+/** Exit code for arguments that this version does not know. */
+const USAGE = 252
+
+/** Uploads in parts begin at 8 MiB. */
+export const awsCli: Program = {
+  command: 'aws',
+  aptPackage: 'awscli',
+  probe: ['--version'],
+  version: /^aws-cli\/(\S+)/,
+  checks: [
+    {
+      says: 's3 mb makes a bucket, s3 cp uploads a file, s3 ls shows both',
+      run: async (place) => {
+        await aws(place, ['s3', 'mb', `s3://${place.bucket}`])
+        await aws(place, ['s3', 'cp', '--no-progress', 'tree/hello.txt', `s3://${place.bucket}/hello.txt`])
+        expectParts((await aws(place, ['s3', 'ls'])).stdout, place.bucket)
+        expectParts((await aws(place, ['s3', 'ls', `s3://${place.bucket}`])).stdout, ' 6 hello.txt')
+      },
+    },
+    {
+      says: 's3 sync uploads a tree once, and downloads the same tree',
+      run: async (place) => {
+        const remote = `s3://${place.bucket}/tree`
+        expectParts((await aws(place, ['s3', 'sync', '--no-progress', 'tree', remote])).stdout, 'large.bin', 'spaces and ü+&.txt')
+        refuseParts((await aws(place, ['s3', 'sync', '--no-progress', 'tree', remote])).stdout, 'upload')
+        await aws(place, ['s3', 'sync', '--no-progress', remote, 'back'])
+        await compareTrees(`${place.dir}/tree`, `${place.dir}/back`)
+      },
+    },
+    {
+      says: 's3 cp copies between keys, s3 mv moves, s3 presign makes a link that works',
+      run: async (place) => {
+        const at = (key: string): string => `s3://${place.bucket}/${key}`
+        await aws(place, ['s3', 'cp', '--no-progress', at('hello.txt'), at('copy.txt')])
+        await aws(place, ['s3', 'mv', '--no-progress', at('copy.txt'), at('moved.txt')])
+        const { stdout } = await aws(place, ['s3', 'presign', at('moved.txt')])
+        const answer = await fetch(stdout.trim())
+        expectParts(await answer.text(), 'hello\n')
+        await refused(place, ['s3api', 'head-object', '--bucket', place.bucket, '--key', 'copy.txt'])
+      },
+    },
+    {
+      says: 's3api get-object is judged by --if-none-match and --if-match',
+      run: async (place) => {
+        const get = (...args: string[]): Promise<Output> =>
+          refused(place, ['s3api', 'get-object', '--bucket', place.bucket, '--key', 'hello.txt', ...args, 'got.txt'])
+        expectParts((await get('--if-none-match', HELLO_ETAG)).stderr, '304', 'Not Modified')
+        expectParts((await get('--if-match', '"other"')).stderr, 'PreconditionFailed')
+      },
+    },
+    {
+      says: 's3api copy-object is judged by the conditions on its source',
+      run: async (place) => {
+        const copy = ['s3api', 'copy-object', '--bucket', place.bucket, '--key', 'conditional', '--copy-source', `${place.bucket}/hello.txt`]
+        expectParts((await refused(place, [...copy, '--copy-source-if-match', '"other"'])).stderr, 'PreconditionFailed')
+        expectParts((await aws(place, [...copy, '--copy-source-if-match', HELLO_ETAG])).stdout, 'b1946ac92492d2347c6235b4d2611184')
+      },
+    },
+    {
+      says: 's3api put-object sends a checksum, and --if-none-match where this version knows it',
+      run: async (place) => {
+        const put = ['s3api', 'put-object', '--bucket', place.bucket, '--key', 'once', '--body', 'tree/hello.txt']
+        expectParts((await aws(place, [...put, '--checksum-algorithm', 'SHA256'])).stdout, 'WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM=')
+        const again = ['--endpoint-url', place.server.url, ...put, '--if-none-match', '*']
+        const { stderr, code } = await run(place, again, [USAGE, 254, 255])
+        expectParts(stderr, code === USAGE || stderr.includes('Unknown options') ? 'Unknown options: --if-none-match' : 'PreconditionFailed')
+      },
+    },
+    {
+      says: 's3api list-objects-v2 pages, s3 rm --recursive and s3 rb leave nothing',
+      run: async (place) => {
+        const list = ['s3api', 'list-objects-v2', '--bucket', place.bucket, '--page-size', '2', '--query', 'length(Contents)', '--output', 'json']
+        expectParts((await aws(place, list)).stdout.trim(), '8')
+        await aws(place, ['s3', 'rm', '--recursive', `s3://${place.bucket}`])
+        await aws(place, ['s3', 'rb', `s3://${place.bucket}`])
+        refuseParts((await aws(place, ['s3', 'ls'])).stdout, place.bucket)
+      },
+    },
+  ],
+}

@@ -1,0 +1,96 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Check, compareTrees, expectParts, type Output, type Place, type Program, refuseParts, run } from './program.ts'
+
+/** As Other it lists with version 1 and without url encoding, as Minio with version 2. Uploads in parts begin at 200 MiB. */
+const PROVIDERS = ['Other', 'Minio'] as const
+type Provider = (typeof PROVIDERS)[number]
+
+async function rclone(place: Place, args: readonly string[], options: { readonly input?: string } = {}): Promise<Output> {
+  const { server, dir } = place
+  const remotes = PROVIDERS.map(
+    (provider) => `[${provider}]
+type = s3
+provider = ${provider}
+endpoint = ${server.url}
+access_key_id = ${server.accessKeyId}
+secret_access_key = ${server.secretAccessKey}
+`,
+  )
+  const config = join(dir, 'rclone.conf')
+  await writeFile(config, remotes.join('\n'))
+  return run(place, ['--config', config, '--retries', '1', ...args], [0], options)
+}
+
+function checksOf(provider: Provider): readonly Check[] {
+  const at = ({ bucket }: Place, path = ''): string => `${provider}:${bucket}-${provider.toLowerCase()}${path}`
+  const tree = (place: Place): string => at(place, '/tree')
+  return [
+    {
+      says: `(${provider}) copy uploads a tree into a new bucket, sync finds nothing to do, check finds no difference`,
+      run: async (place) => {
+        await rclone(place, ['copy', 'tree', tree(place)])
+        expectParts((await rclone(place, ['sync', '-v', 'tree', tree(place)])).stderr, 'There was nothing to transfer')
+        expectParts((await rclone(place, ['check', 'tree', tree(place)])).stderr, '0 differences found', '4 matching files')
+        expectParts((await rclone(place, ['check', '--download', 'tree', tree(place)])).stderr, '0 differences found')
+      },
+    },
+    {
+      says: `(${provider}) lsl shows sizes, times and odd names, lsf the folders, hashsum the MD5 of the ETag`,
+      run: async (place) => {
+        expectParts((await rclone(place, ['lsl', at(place)])).stdout, '  3000001 ', ' tree/folder/spaces and ü+&.txt')
+        expectParts((await rclone(place, ['lsf', '-R', '--dirs-only', at(place)])).stdout, 'tree/folder/deeper/')
+        expectParts((await rclone(place, ['hashsum', 'md5', tree(place)])).stdout, 'b1946ac92492d2347c6235b4d2611184  hello.txt')
+      },
+    },
+    {
+      says: `(${provider}) touch changes the time by a copy of the object onto itself`,
+      run: async (place) => {
+        await rclone(place, ['touch', '--timestamp', '2020-01-02T03:04:05', at(place, '/tree/hello.txt')])
+        expectParts((await rclone(place, ['lsl', at(place, '/tree/hello.txt')])).stdout, '6 2020-01-02 03:04:05')
+        expectParts((await rclone(place, ['cat', at(place, '/tree/hello.txt')])).stdout, 'hello\n')
+      },
+    },
+    {
+      says: `(${provider}) sync downloads the same tree, and deletes what is gone from the source`,
+      run: async (place) => {
+        await rclone(place, ['sync', tree(place), `back-${provider}`])
+        await compareTrees(join(place.dir, 'tree'), join(place.dir, `back-${provider}`))
+        await rclone(place, ['sync', 'tree/folder', at(place, '/mirror')])
+        await rclone(place, ['sync', 'tree/folder/deeper', at(place, '/mirror')])
+        expectParts((await rclone(place, ['lsf', '-R', '--files-only', at(place, '/mirror')])).stdout, 'large.bin')
+        refuseParts((await rclone(place, ['lsf', '-R', '--files-only', at(place, '/mirror')])).stdout, 'spaces', 'deeper')
+      },
+    },
+    {
+      says: `(${provider}) cat reads a range, rcat uploads a stream, moveto moves, deletefile deletes`,
+      run: async (place) => {
+        expectParts((await rclone(place, ['cat', '--offset', '1', '--count', '3', at(place, '/tree/hello.txt')])).stdout, 'ell')
+        await rclone(place, ['rcat', at(place, '/piped')], { input: 'piped in' })
+        await rclone(place, ['moveto', at(place, '/piped'), at(place, '/moved')])
+        expectParts((await rclone(place, ['cat', at(place, '/moved')])).stdout, 'piped in')
+        await rclone(place, ['deletefile', at(place, '/moved')])
+        const { stdout } = await rclone(place, ['lsf', at(place)])
+        refuseParts(stdout, 'piped', 'moved')
+      },
+    },
+    {
+      says: `(${provider}) link makes a link that works, purge leaves no bucket`,
+      run: async (place) => {
+        const { stdout } = await rclone(place, ['link', '--expire', '10m', at(place, '/tree/hello.txt')])
+        const answer = await fetch(stdout.trim())
+        expectParts(await answer.text(), 'hello\n')
+        await rclone(place, ['purge', at(place)])
+        refuseParts((await rclone(place, ['lsd', `${provider}:`])).stdout, at(place).slice(provider.length + 1))
+      },
+    },
+  ]
+}
+
+export const rcloneProgram: Program = {
+  command: 'rclone',
+  aptPackage: 'rclone',
+  probe: ['version'],
+  version: /^rclone v(\S+)/,
+  checks: PROVIDERS.flatMap(checksOf),
+}

@@ -1,0 +1,55 @@
+import { rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { compareTrees, expectParts, type Output, type Place, type Program, run } from './program.ts'
+
+function restic(place: Place, args: readonly string[]): Promise<Output> {
+  const env = {
+    ...place.env,
+    RESTIC_REPOSITORY: `s3:${place.server.url}/${place.bucket}/repository`,
+    RESTIC_PASSWORD: 'a password of the tests',
+    RESTIC_CACHE_DIR: join(place.dir, 'cache'),
+  }
+  return run(place, args, [0], { env })
+}
+
+/** Makes the bucket itself. Uploads in parts begin at 200 MiB; its packs are smaller. */
+export const resticProgram: Program = {
+  command: 'restic',
+  aptPackage: 'restic',
+  probe: ['version'],
+  version: /^restic (\S+)/,
+  checks: [
+    {
+      says: 'init makes bucket and repository, backup saves a tree twice, snapshots lists both',
+      run: async (place) => {
+        await restic(place, ['init'])
+        expectParts((await restic(place, ['backup', 'tree'])).stdout, '4 new')
+        await writeFile(join(place.dir, 'tree/later.txt'), 'later\n')
+        expectParts((await restic(place, ['backup', 'tree'])).stdout, '1 new', '4 unmodified')
+        expectParts((await restic(place, ['snapshots'])).stdout, '2 snapshots')
+      },
+    },
+    {
+      says: 'restore brings the same tree back',
+      run: async (place) => {
+        await restic(place, ['restore', 'latest', '--target', 'restored'])
+        await compareTrees(join(place.dir, 'tree'), join(place.dir, 'restored/tree'))
+      },
+    },
+    {
+      says: 'check reads every pack back and finds no error',
+      run: async (place) => expectParts((await restic(place, ['check', '--read-data'])).stdout, 'no errors were found'),
+    },
+    {
+      says: 'forget --prune repacks and deletes, and check and restore still succeed without a cache',
+      run: async (place) => {
+        expectParts((await restic(place, ['forget', '--keep-last', '1', '--prune'])).stdout, 'keep 1 snapshots', 'done')
+        await rm(join(place.dir, 'cache'), { recursive: true })
+        expectParts((await restic(place, ['check', '--read-data'])).stdout, 'no errors were found')
+        await restic(place, ['restore', 'latest', '--target', 'again'])
+        await compareTrees(join(place.dir, 'tree'), join(place.dir, 'again/tree'))
+        expectParts((await restic(place, ['snapshots'])).stdout, '1 snapshots')
+      },
+    },
+  ],
+}
