@@ -5,7 +5,7 @@
 import cluster from 'node:cluster'
 import { mkdirSync } from 'node:fs'
 import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { type Config, isLoopback } from './config.ts'
 import type { Credential } from './domain/model.ts'
 import { openStores, type Stores } from './engine/stores.ts'
@@ -152,16 +152,21 @@ async function startServer({ config, log, stores, root, metrics, port }: ServerP
     isReady: () => !isStopping,
   })
   server.maxConnections = config.connectionsMax
+  const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
     metrics.connectionOpened()
-    socket.once('close', metrics.connectionClosed)
+    sockets.add(socket)
+    socket.once('close', () => {
+      metrics.connectionClosed()
+      sockets.delete(socket)
+    })
   })
   await listen(server, config.host, port)
   return {
     port: (server.address() as AddressInfo).port,
     stop: () => {
       isStopping = true
-      return drain(server, log)
+      return drain(server, sockets, log)
     },
   }
 }
@@ -177,9 +182,14 @@ function listen(server: Server, host: string, port: number): Promise<void> {
 }
 
 /** Stop accepting; what is in flight may end within DRAIN_MS, then it is cut off. */
-function drain(server: Server, log: Log): Promise<void> {
+function drain(server: Server, sockets: ReadonlySet<Socket>, log: Log): Promise<void> {
   return new Promise((resolve) => {
-    const idle = setInterval(() => server.closeIdleConnections(), DRAIN_CHECK_MS)
+    const closeIdle = (): void => {
+      server.closeIdleConnections()
+      // Node takes a connection that never asked for anything as busy. Client pools keep such ones in reserve.
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
+    }
+    const idle = setInterval(closeIdle, DRAIN_CHECK_MS)
     const deadline = setTimeout(() => {
       log.error('requests were still in flight when the time to end was over: cut off', { drainMs: DRAIN_MS })
       server.closeAllConnections()
