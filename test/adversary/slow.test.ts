@@ -25,7 +25,7 @@ interface Here extends RunningServer {
 /** The server of the house over real stores, in this process. */
 async function serveHere(t: ExecutionContext, options: ServerOptions = {}): Promise<Here> {
   const dataDir = await mkdtemp(join(tmpdir(), 'matchbox-slow-'))
-  const stores = await openStores({ dataDir, inlineBytes: 5000, onFatal: (error) => t.fail(error.message) })
+  const stores = await openStores({ dataDir, inlineBytes: 5000, graceMs: 0, onFatal: (error) => t.fail(error.message) })
   const lines: string[] = []
   const http = createServer(
     {
