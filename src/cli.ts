@@ -67,8 +67,8 @@ function buildProgram(): Command {
 
   const key = program.command('key').description('credentials, also beside a running server').helpOption('--help').helpCommand(false)
   withSettings(key.command('create').description('make a credential and print it; --access-key-id and --secret-access-key choose it'))
-    .option('--owner-id ID', 'who owns what is made with it; default: an owner of its own')
-    .option('--display-name NAME', 'name of the owner, for people')
+    .option('--owner-id <ID>', 'who owns what is made with it; default: an owner of its own')
+    .option('--display-name <NAME>', 'name of the owner, for people')
     .option('--json', 'print JSON')
     .action(async (flags: KeyFlags, command: Command) => createKey(configOf(command, undefined, KEY_SETTINGS), command.opts(), flags))
   withSettings(key.command('list').description('print the credentials, without their secrets'))
