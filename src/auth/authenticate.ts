@@ -157,15 +157,16 @@ function authenticateQuery(
   if (values.has('X-Amz-Security-Token') || request.header('x-amz-security-token') !== undefined) throw new S3Error('InvalidToken')
   const signedMs = parseTimestamp(timestamp, nowMs)
   if (signedMs === undefined) throw queryError("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
-  const expiresSeconds = /^\d{1,9}$/.test(expires) ? Number(expires) : 0
-  if (expiresSeconds < 1 || expiresSeconds > PRESIGN_SECONDS_MAX) {
-    throw queryError(`X-Amz-Expires must be a whole number of seconds from 1 to ${PRESIGN_SECONDS_MAX}, which is a week.`)
+  const expiresSeconds = /^\d{1,9}$/.test(expires) ? Number(expires) : Number.POSITIVE_INFINITY
+  if (expiresSeconds > PRESIGN_SECONDS_MAX) {
+    throw queryError(`X-Amz-Expires must be a whole number of seconds, at most ${PRESIGN_SECONDS_MAX}, which is a week.`)
   }
   if (signedMs - nowMs > CLOCK_SKEW_MS_MAX) {
     throw new S3Error('AccessDenied', { message: 'Request is not yet valid', detail: { RequestTime: timestamp, ServerTime: isoSeconds(nowMs) } })
   }
   const expiresMs = signedMs + expiresSeconds * 1000
-  if (nowMs > expiresMs) {
+  // a URL that lives for no time has expired whenever it comes, even by a clock that is ahead of ours
+  if (expiresSeconds === 0 || nowMs > expiresMs) {
     throw new S3Error('AccessDenied', {
       message: 'Request has expired',
       detail: { 'X-Amz-Expires': expiresSeconds, Expires: isoSeconds(expiresMs), ServerTime: isoSeconds(nowMs) },

@@ -155,11 +155,13 @@ const REFUSED: [name: string, code: S3ErrorCode, recipe: Recipe, settings?: Part
   ['an asymmetric payload mode', 'NotImplemented', { payload: 'STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD' }],
   ['S-43 another method, presigned', MISMATCH, { presigned: true, signedPath: '/bucket/other' }],
   ['S-44 X-Amz-Expires twice', DENIED, { presigned: true, query: 'X-Amz-Expires=5' }],
-  ...['604801', '0', '-1', '1.5', '1000000000', '', '1e3', '0x10'].map((expires): [string, S3ErrorCode, Recipe] => [
+  ...['604801', '-1', '1.5', '1000000000', '', '1e3', '0x10'].map((expires): [string, S3ErrorCode, Recipe] => [
     `S-45 X-Amz-Expires=${expires}`,
     QUERY,
     { presigned: true, expires },
   ]),
+  ['S-45 X-Amz-Expires=0, which is well-formed and has expired', DENIED, { presigned: true, expires: '0' }],
+  ['S-45 X-Amz-Expires=0 by a clock that is ahead', DENIED, { presigned: true, expires: '0', timestamp: isoBasic(NOW + MINUTE) }],
   ['S-46 presigned and expired by a second', DENIED, { presigned: true, expires: '300', timestamp: isoBasic(NOW - 301_000) }],
   ['S-46 presigned 16 minutes in the future', DENIED, { presigned: true, timestamp: isoBasic(NOW + 16 * MINUTE) }],
   ['S-55 an access key of 10 KB', 'InvalidAccessKeyId', { accessKey: 'A'.repeat(10_000) }],
