@@ -18,7 +18,6 @@ const CODES = {
   ConditionalRequestConflict: [409, 'The conditional request cannot succeed due to a conflicting operation against this resource.'],
   EntityTooLarge: [400, 'Your proposed upload exceeds the maximum allowed size.'],
   EntityTooSmall: [400, 'Your proposed upload is smaller than the minimum allowed size.'],
-  ExpectationFailed: [417, 'The only expectation that this server meets is 100-continue.'],
   ExpiredToken: [400, 'The provided token has expired.'],
   IdempotencyParameterMismatch: [400, 'The client token was used before with other parameters.'],
   IncompleteBody: [400, 'You did not provide the number of bytes specified by the Content-Length HTTP header.'],

@@ -131,7 +131,8 @@ export function createServer(services: Services, options: ServerOptions = {}): S
   server.timeout = SILENCE_MS
   // with this listener Node leaves it to us when to say 100 Continue
   server.on('checkContinue', handle)
-  server.on('checkExpectation', handle) // refused in S3's words
+  // any other expectation is answered as if it were not there, as S3 does; RFC 9110 10.1.1 allows 417, and Node would send it
+  server.on('checkExpectation', handle)
   server.on('connect', (message, socket) => {
     endWithError(socket, new S3Error('MethodNotAllowed', { detail: { Method: 'CONNECT' } }), message.headers.accept, nextRequestId())
   })

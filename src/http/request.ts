@@ -56,7 +56,7 @@ export class S3Request implements SignedRequest {
   /** Parameters of a presigned URL that stand for headers, by lower-case header name; undefined when there are none. */
   readonly #hoisted: Map<string, string> | undefined
 
-  /** @throws {S3Error} InvalidURI, InvalidRequest, InvalidArgument, ExpectationFailed, NotImplemented (a transfer coding other than chunked) */
+  /** @throws {S3Error} InvalidURI, InvalidRequest, InvalidArgument, NotImplemented (a transfer coding other than chunked) */
   constructor(message: IncomingMessage, domains: readonly string[]) {
     this.method = message.method ?? ''
     const target = message.url ?? ''
@@ -157,14 +157,10 @@ function checkFraming(headers: ReadonlyMap<string, string>, httpVersion: string)
       detail: { Header: 'Transfer-Encoding', additionalMessage: 'Only the chunked transfer coding is supported' },
     })
   }
-  const expectation = headers.get('expect')
-  if (expectation !== undefined && !CONTINUE.test(expectation)) throw new S3Error('ExpectationFailed')
   const host = headers.get('host')
   if (host === undefined ? httpVersion !== '1.0' : !HOST.test(host))
     throw new S3Error('InvalidRequest', { message: 'The Host header is missing or not valid.' })
 }
-
-const CONTINUE = /^[ \t]*100-continue[ \t]*$/i
 
 /** reg-name or IP literal, with an optional port; no user information, no path. */
 const HOST = /^(?:[A-Za-z0-9._~%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?$/

@@ -139,13 +139,6 @@ const ROWS: readonly WireRow[] = [
     status: 400,
     code: 'MetadataTooLarge',
   },
-  {
-    title: 'H-21 Expect: 200-ok',
-    method: 'PUT',
-    bytes: (yard) => bytesOf(withHeaders(put(yard), { expect: '200-ok' }), 'new'),
-    status: 417,
-    code: 'ExpectationFailed',
-  },
   putRow('H-21 two Expect headers', 'Content-Length: 3\r\nExpect: 100-continue\r\nExpect: 100-continue\r\n', 'new', { status: [400, 417] }),
   putRow('H-30 a flood of chunk extensions', CHUNKED, `3;${'a=b;'.repeat(10_000)}\r\nnew\r\n0\r\n\r\n`),
   putRow('H-30 a flood of trailers', CHUNKED, `3\r\nnew\r\n0\r\n${'a: b\r\n'.repeat(10_000)}\r\n`, { status: [400, 431] }),

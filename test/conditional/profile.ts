@@ -76,10 +76,10 @@ export function useProfile(profile: Profile): ProfileFixture {
       const bucket = buckets[kind]
       const key = fixture.newKey()
       if (state === 'absent') return { bucket, key, modifiedMs: 0, versionId: undefined }
-      const put = await putObject(fixture.server, bucket, key, OLD_BODY)
+      await putObject(fixture.server, bucket, key, OLD_BODY)
       if (state === 'live') {
         const head = await expectStatus(request(fixture.server, { method: 'HEAD', bucket, key }), 200)
-        return { bucket, key, modifiedMs: modifiedMs(head), versionId: header(put, 'x-amz-version-id') }
+        return { bucket, key, modifiedMs: modifiedMs(head), versionId: header(head, 'x-amz-version-id') }
       }
       const deleted = await deleteObject(fixture.server, bucket, key)
       const versionId = header(deleted, 'x-amz-version-id')

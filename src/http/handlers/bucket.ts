@@ -9,6 +9,8 @@ import type { S3Response } from '../response.ts'
 import { headerNotImplemented } from '../screening.ts'
 import { childText, parseXml, refuseUnknown, S3_NAMESPACE, xmlDocument } from '../xml.ts'
 
+const OLDEST_REGION = 'us-east-1'
+
 /** Buckets of the caller; root sees all. */
 export async function listBuckets({ request, identity, stores, services }: ServiceCall): Promise<S3Response> {
   const limit = readCount(request, 'max-buckets', LIST_BUCKETS_MAX, 1)
@@ -49,7 +51,10 @@ export async function createBucket(call: BucketNameCall): Promise<S3Response> {
   const owner = identity.kind === 'anonymous' ? services.rootCredential.owner : identity.owner
   const result = await stores.metadata.createBucket({ name: bucketName, ownerId: owner.id, hasObjectLock: false })
   if (result.kind === 'exists') {
-    throw new S3Error(result.bucket.ownerId === owner.id ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists', { detail: { BucketName: bucketName } })
+    const isOwners = result.bucket.ownerId === owner.id
+    // in its oldest region S3 answers the owner as if the bucket were new, and changes nothing; in all others it refuses
+    if (!isOwners || services.config.region !== OLDEST_REGION)
+      throw new S3Error(isOwners ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists', { detail: { BucketName: bucketName } })
   }
   return { status: 200, headers: ['Location', `/${bucketName}`] }
 }
@@ -76,7 +81,7 @@ export async function deleteBucket({ bucket, stores }: BucketCall): Promise<S3Re
 
 /** The empty element means us-east-1. */
 export async function getBucketLocation({ services }: BucketCall): Promise<S3Response> {
-  const region = services.config.region === 'us-east-1' ? '' : services.config.region
+  const region = services.config.region === OLDEST_REGION ? '' : services.config.region
   const body = `<?xml version="1.0" encoding="UTF-8"?>\n<LocationConstraint xmlns="${S3_NAMESPACE}">${region}</LocationConstraint>`
   return { status: 200, headers: ['Content-Type', 'application/xml'], body }
 }

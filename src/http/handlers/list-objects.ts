@@ -60,11 +60,13 @@ export async function listObjects(call: BucketCall): Promise<S3Response> {
 }
 
 export async function listObjectsV2(call: BucketCall): Promise<S3Response> {
-  const { request, bucket, stores } = call
+  const { request, bucket, stores, services } = call
   const list = readListRequest(call)
   const token = request.parameter('continuation-token')
   const startAfter = request.parameter('start-after')
-  const after = token === undefined ? startAfter : valueOfToken(token, scopeOf(bucket))
+  // S3 refuses an empty token; elsewhere it is read as none, as an empty marker is
+  const continues = token !== undefined && (token !== '' || services.config.compatibility === 'aws')
+  const after = continues ? valueOfToken(token, scopeOf(bucket)) : startAfter
   const page = await stores.metadata.listObjects(bucket.id, { ...list, after: after === '' ? undefined : after })
   const owners = request.parameter('fetch-owner') === 'true' ? ownersOf(call) : undefined
   return listing('ListBucketResult', {
