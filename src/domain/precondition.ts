@@ -25,6 +25,11 @@ export function isConditional(when: Precondition): boolean {
   return when !== UNCONDITIONAL
 }
 
+/** Whether a delete says which object it means, rather than only when it may happen. */
+export function describesObject(when: Precondition): boolean {
+  return when.ifMatch !== undefined || when.ifMatchLastModifiedMs !== undefined || when.ifMatchSizeBytes !== undefined
+}
+
 /** The validators of a representation. `etag` is without quotes and empty for a delete marker. */
 export interface Validators {
   readonly etag: string

@@ -1,3 +1,4 @@
+/** Over 300 lines because the rows of DeleteObject, of the current version and of a named one, are one table and read against each other. */
 import test from 'ava'
 import { deleteObject, errorOf, expectStatus, md5Hex, putObject, request, type S3Request, type S3Response } from '../kit/s3.ts'
 import {
@@ -240,6 +241,24 @@ export function declareDeletes(fixture: ProfileFixture): void {
       await putObject(fixture.server, target.bucket, target.key, '')
       t.is(outcomeOf(await remove(target, { 'x-amz-if-match-size': '1' })), WRONG_SIZE)
       t.is(outcomeOf(await remove(target, { 'x-amz-if-match-size': '0' })), '204')
+    })
+  }
+
+  if (profile !== 'aws') {
+    test('DeleteObject that describes an object which is not there lays no delete marker, unlike a plain one', async (t) => {
+      const describing: Record<string, string>[] = [{ 'x-amz-if-match-size': '1' }, { 'x-amz-if-match-last-modified-time': httpDate(0) }]
+      if (profile === 'rgw') describing.push({ 'if-match': '*' }, { 'if-match': OTHER })
+      for (const kind of ['plain', 'enabled', 'suspended'] as const) {
+        const target = { bucket: fixture.bucket(kind), key: fixture.newKey() }
+        for (const headers of describing) {
+          const answer = await remove(target, headers)
+          t.is(outcomeOf(answer), '204')
+          t.is(header(answer, 'x-amz-delete-marker'), undefined, `${kind} with ${JSON.stringify(headers)}`)
+          t.is(header(await request(fixture.server, target), 'x-amz-delete-marker'), undefined, `${kind} after ${JSON.stringify(headers)}`)
+        }
+        await remove(target)
+        t.is(header(await request(fixture.server, target), 'x-amz-delete-marker'), kind === 'plain' ? undefined : 'true', `${kind}, plainly deleted`)
+      }
     })
   }
 

@@ -3,7 +3,15 @@ import { randomBytes } from 'node:crypto'
 import type Database from 'better-sqlite3'
 import { NULL_VERSION, type ObjectVersion, type VersioningState, type VersionTraits } from '../../domain/model.ts'
 import { isLocked, mayChangeRetention } from '../../domain/object-lock.ts'
-import { decideCopySource, decideDelete, decideWrite, isConditional, type Precondition, type Target } from '../../domain/precondition.ts'
+import {
+  decideCopySource,
+  decideDelete,
+  decideWrite,
+  describesObject,
+  isConditional,
+  type Precondition,
+  type Target,
+} from '../../domain/precondition.ts'
 import type {
   CommitResult,
   Committed,
@@ -189,7 +197,10 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
       if (decision.kind !== 'proceed') return { ...decision, current: targetOf(target) }
     }
     if (versionId !== undefined) return deleteVersion(place, versionId, target, deletion.bypassGovernance)
-    if (current === undefined && versioning === 'unversioned') return { kind: 'deleted', isDeleteMarker: false, versionId: undefined }
+    // where there is nothing, or not the object that the condition describes, there is nothing to lay a marker over either
+    if (current === undefined && (versioning === 'unversioned' || describesObject(deletion.when))) {
+      return { kind: 'deleted', isDeleteMarker: false, versionId: undefined }
+    }
     return removeCurrent(place, deletion.ownerId)
   }
 
