@@ -1,5 +1,6 @@
 /** Answers outside of the conditions in which S3 has a habit of its own, recorded from it: each was wrong here once. */
 import test from 'ava'
+import { beginUpload, complete, putPart } from '../kit/multipart.ts'
 import { createBucket, errorOf, expectStatus, putObject, request, setVersioning, xmlText, xmlTexts } from '../kit/s3.ts'
 import { type RunningServer, startServer, withServer } from '../kit/server.ts'
 
@@ -60,6 +61,15 @@ test('PutObject into a suspended bucket names no version, HeadObject and CopyObj
   const copy = await expectStatus(request(server, { method: 'PUT', bucket, key: 'copy', headers }), 200)
   t.is(copy.headers['x-amz-version-id'], 'null')
   t.is(copy.headers['x-amz-copy-source-version-id'], undefined)
+})
+
+test('CompleteMultipartUpload names the version in an enabled bucket and none in a suspended one', async (t) => {
+  for (const state of ['Enabled', 'Suspended'] as const) {
+    const bucket = await createBucket(server, state)
+    const place = await beginUpload(server, bucket, 'key')
+    const completed = await expectStatus(complete(server, place, [await putPart(server, place, 1, 'part')]), 200)
+    t.is(completed.headers['x-amz-version-id'] !== undefined, state === 'Enabled', state)
+  }
 })
 
 test('PutObject and CopyObject in an enabled bucket name the new version and the version of the source', async (t) => {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { isChecksumValue } from '../../checksum/digests.ts'
 import { formatIsoDate, parseHttpDate } from '../../domain/http-date.ts'
 import { COMPLETE_XML_BYTES_MAX, LIST_PARTS_MAX, PART_NUMBER_MAX } from '../../domain/limits.ts'
-import { CHECKSUM_ALGORITHMS, type ChecksumPlan, NO_TRAITS } from '../../domain/model.ts'
+import { CHECKSUM_ALGORITHMS, type ChecksumPlan, NO_TRAITS, NULL_VERSION } from '../../domain/model.ts'
 import { encodeAws } from '../../domain/names.ts'
 import { UNCONDITIONAL } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
@@ -27,7 +27,7 @@ import { headerNotImplemented } from '../screening.ts'
 import { childrenNamed, childText, malformedXml, parseXml, refuseUnknown, S3_NAMESPACE, type XmlElement, xmlDocument } from '../xml.ts'
 import { parsePartNumber } from './get-object.ts'
 import { ownersOf, readListRequest } from './list-objects.ts'
-import { checkSourceOwner, ownerOf, pushVersionId, readCopySource } from './put-object.ts'
+import { checkSourceOwner, ownerOf, readCopySource } from './put-object.ts'
 
 function xml(rootName: string, children: Parameters<typeof xmlDocument>[1], headers: readonly string[] = []): S3Response {
   return { status: 200, headers: [...headers, 'Content-Type', 'application/xml'], body: xmlDocument(rootName, children, S3_NAMESPACE) }
@@ -160,7 +160,7 @@ export async function completeMultipartUpload(call: ObjectCall): Promise<S3Respo
   })
   const { etag, checksum, versionId } = completed
   const headers: string[] = []
-  pushVersionId(headers, bucket, versionId)
+  if (versionId !== NULL_VERSION) headers.push('x-amz-version-id', versionId) // as PutObject: a suspended bucket's `null` is not told
   const path = `/${bucket.name}/${key.split('/').map(encodeAws).join('/')}`
   const host = request.header('host')
   return xml(

@@ -56,7 +56,7 @@ export function ownerOf({ identity, bucket }: ObjectCall): string {
   return identity.kind === 'anonymous' ? bucket.ownerId : identity.owner.id
 }
 
-export function pushVersionId(headers: string[], bucket: Bucket, versionId: string): void {
+function pushVersionId(headers: string[], bucket: Bucket, versionId: string): void {
   const shown = objects.shownVersionId(bucket, versionId)
   if (shown !== undefined) headers.push('x-amz-version-id', shown)
 }
