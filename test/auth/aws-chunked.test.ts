@@ -1,3 +1,4 @@
+/** The decoder of aws-chunked against the published example, then against every way to cut, swap, forge and oversize a chunk. Long because each is one story. */
 import { createHash, createHmac, createSecretKey } from 'node:crypto'
 import test, { type ExecutionContext } from 'ava'
 import * as fc from 'fast-check'

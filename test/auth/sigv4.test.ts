@@ -1,3 +1,4 @@
+/** SigV4 against published vectors and five other signers, then every field of a request tampered with. Long because each refusal is one story. */
 import test, { type ExecutionContext } from 'ava'
 import * as fc from 'fast-check'
 import { type Authenticated, type AuthenticationSettings, authenticate } from '../../src/auth/authenticate.ts'

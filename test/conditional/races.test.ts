@@ -1,3 +1,4 @@
+/** Concurrent conditional writes over HTTP, judged by what the store holds afterwards. Long because each kind of race has its own history to check. */
 import { connect } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import test from 'ava'

@@ -1,3 +1,4 @@
+/** Rows of the truth table for GET and HEAD; the profiles' tests run them. Long because the table is: three states of four conditions, and their spellings. */
 import test from 'ava'
 import { sleep } from '../kit/race.ts'
 import { deleteObject, errorOf, expectStatus, md5Hex, putObject, request, type S3Request, type S3Response } from '../kit/s3.ts'

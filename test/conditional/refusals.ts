@@ -1,3 +1,4 @@
+/** Rows of the truth table that refuse: what each profile does not take, and the exact words of each error document. */
 import test from 'ava'
 import { deleteObject, errorOf, md5Hex, putObject, request, type S3Request, type S3Response, send, signRequest, xmlTexts } from '../kit/s3.ts'
 import {

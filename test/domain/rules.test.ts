@@ -1,3 +1,4 @@
+/** Tables and properties of the pure rules: entity tags, dates, ranges, names and decisions. Long because it is mostly tables, and needs no server. */
 import test from 'ava'
 import * as fc from 'fast-check'
 import { type EntityTagCondition, parseEntityTagCondition, strongMatch, weakMatch } from '../../src/domain/etag.ts'

@@ -1,3 +1,4 @@
+/** The XML writer and reader: exact bytes out, and every malformed, oversized or hostile document refused. Long because each document is one story. */
 import test from 'ava'
 import * as fc from 'fast-check'
 import { S3Error } from '../../src/domain/s3-error.ts'

@@ -1,3 +1,4 @@
+/** The metadata port over SQLite. Over 300 lines because every read is here, prepared once and beside the method that it serves; what changes rows is mutations.ts. */
 import type Database from 'better-sqlite3'
 import { listPage, successorOfPrefix } from '../../domain/listing.ts'
 import type { Bucket, Credential, ObjectPart, ObjectVersion, Owner, Upload, UploadedPart } from '../../domain/model.ts'
