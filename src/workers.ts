@@ -51,9 +51,16 @@ export interface Workers {
 
 /** Start the workers; resolves when all listen. A worker that cannot start ends the whole process with exit code 1: it has said why. */
 export async function runWorkers({ count, port, generation, log }: WorkersOptions): Promise<Workers> {
+  // Each worker accepts for itself. Node's default, to accept here and to hand connections over, loses those that are on their way to a worker
+  // that dies: they stay open and nobody ever answers.
+  cluster.schedulingPolicy = cluster.SCHED_NONE
   const running = new Set<Worker>()
+  const listening = new Set<Worker>()
   const deathsMs: number[] = []
-  let portInUse = port
+  // Node shares one socket among the workers that ask for the same port, as a number: while the socket of port 0 is open, a worker that
+  // asked for the port that it became would find it in use. So all ask for what the first one asked for, until none is left that holds it.
+  let portToAsk = port
+  let portInUse: number | undefined
   let isStopping = false
 
   const kill = (): void => {
@@ -64,26 +71,30 @@ export async function runWorkers({ count, port, generation, log }: WorkersOption
     kill()
     process.exit(1)
   }
-  const start = (): Promise<void> => {
+  const start = (isFirst: boolean): Promise<void> => {
     const worker = cluster.fork()
-    let isListening = false
+    let hasListened = false
     running.add(worker)
     worker.on('message', (message: FromWorker) => {
-      if (message.kind === 'hello') tell(worker, { kind: 'begin', begin: { port: portInUse, generation } })
+      if (message.kind === 'hello') tell(worker, { kind: 'begin', begin: { port: portToAsk, generation } })
       if (message.kind === 'metrics-wanted') void sumOf(running).then((text) => tell(worker, { kind: 'metrics', id: message.id, text }))
     })
     worker.on('error', (error) => log.error('worker cannot be reached', { err: error, worker: worker.process.pid }))
     worker.on('exit', (code, signal) => {
       running.delete(worker)
+      listening.delete(worker)
+      if (listening.size === 0 && portInUse !== undefined) portToAsk = portInUse
       if (isStopping) return
-      if (!isListening) end('a worker could not start')
+      if (isFirst && !hasListened) end('a worker could not start')
       onDeath(worker, code, signal)
     })
     return new Promise((resolve) => {
       worker.once('listening', (address: { readonly port: number }) => {
-        isListening = true
-        // Kept for those that are started later: if all had died, port 0 would be another one.
-        portInUse = address.port
+        hasListened = true
+        portInUse ??= address.port
+        // It asked for port 0 when the last of the others had just died: nobody knows of its port.
+        if (address.port === portInUse) listening.add(worker)
+        else worker.process.kill('SIGKILL')
         resolve()
       })
     })
@@ -95,12 +106,12 @@ export async function runWorkers({ count, port, generation, log }: WorkersOption
     log.error('worker died', { worker: worker.process.pid, code, signal, deathsInWindow: deathsMs.length })
     if (deathsMs.length >= DEATHS_MAX) end(`${DEATHS_MAX} workers died within ${DEATHS_WINDOW_MS / 1000} s`)
     const delayMs = RESTART_DELAY_MS_MIN * 2 ** (deathsMs.length - 1)
-    void sleep(delayMs).then(() => (isStopping ? undefined : start()))
+    void sleep(delayMs).then(() => (isStopping ? undefined : start(false)))
   }
 
-  await Promise.all(Array.from({ length: count }, start))
+  await Promise.all(Array.from({ length: count }, () => start(true)))
   return {
-    port: portInUse,
+    port: portInUse ?? port,
     kill,
     stop: async () => {
       isStopping = true
