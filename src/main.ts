@@ -6,14 +6,15 @@ import cluster from 'node:cluster'
 import { mkdirSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, isLoopback } from './config.ts'
 import type { Credential } from './domain/model.ts'
-import { openStores, type Stores } from './engine/stores.ts'
+import { type OpenStoresOptions, openStores, type Stores } from './engine/stores.ts'
 import { createServer } from './http/app.ts'
 import { startLifecycle } from './jobs/lifecycle.ts'
 import { startSweeper } from './jobs/sweeper.ts'
 import { loadRootCredential, ROOT_OWNER, rootCredential } from './storage/root-credential.ts'
-import { type DirectoryLock, lockDirectory } from './storage/sqlite/lock.ts'
+import { type DirectoryLock, isDirectoryShared, lockDirectory, shareDirectory } from './storage/sqlite/lock.ts'
 import { createMetrics, type Log, type Metrics, openLog } from './telemetry.ts'
 import { runWorkers, type WorkerLink, workerLink } from './workers.ts'
 
@@ -25,6 +26,10 @@ const DRAIN_CHECK_MS = 50
 const LAST_ANSWERS_MS = 500
 /** A terminal and npm each pass Ctrl-C on: what comes within this time is the same signal. */
 const SAME_SIGNAL_MS = 500
+
+/** How long a start waits for the last workers of a server that was killed. */
+const EARLIER_WORKERS_MS = 5000
+const EARLIER_CHECK_MS = 50
 
 /** The server cannot start for a reason that the operator can mend; the message says it in one line. */
 export class StartError extends Error {
@@ -41,15 +46,10 @@ export async function serve(config: Config): Promise<void> {
   endOnCrash(log)
   if (cluster.isWorker) return serveAsWorker(config, log)
 
-  const lock = takeDirectory(config.dataDir)
+  const lock = await takeDirectory(config.dataDir)
   const root = findRootCredential(config, log)
   announce(config, log)
-  const stores = await openStores({
-    dataDir: config.dataDir,
-    inlineBytes: config.inlineBytes,
-    graceMs: config.sweepGraceMs,
-    onFatal: endWhenUnknown(log),
-  })
+  const stores = await openStoresOf(config, { onFatal: endWhenUnknown(log) })
   for (const name of config.buckets) await stores.metadata.createBucket({ name, ownerId: ROOT_OWNER.id, hasObjectLock: false })
   const sweeper = startSweeper(stores, log)
   const lifecycle = startLifecycle(stores, { dayMs: config.lifecycleDayMs, log })
@@ -77,18 +77,19 @@ async function serveAsWorker(config: Config, log: Log): Promise<void> {
   const { port, generation } = await link.begin
   // The process above made the credential before it started this one.
   const root = findRootCredential(config, log)
-  const stores = await openStores({
-    dataDir: config.dataDir,
-    inlineBytes: config.inlineBytes,
-    graceMs: config.sweepGraceMs,
-    generation,
-    onFatal: endWhenUnknown(log),
-  })
+  const share = shareDirectory(config.dataDir)
+  const stores = await openStoresOf(config, { generation, onFatal: endWhenUnknown(log) })
   const metrics = metricsOfAll(createMetrics(), link)
   const running = await startServer({ config, log, stores, root, metrics, port })
   // Signals reach the process above, too, and it knows the order.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
-  void link.stop.then(() => endAfter(log, () => running.stop().then(() => stores.close())))
+  void link.stop.then(() => endAfter(log, () => stopAll(running, stores, share)))
+}
+
+async function stopAll(running: RunningServer, stores: Stores, share: DirectoryLock): Promise<void> {
+  await running.stop()
+  await stores.close()
+  share.release()
 }
 
 function metricsOfAll(metrics: Metrics, link: WorkerLink): Metrics {
@@ -96,7 +97,7 @@ function metricsOfAll(metrics: Metrics, link: WorkerLink): Metrics {
   return { ...metrics, text: () => link.metricsOfAll() }
 }
 
-function takeDirectory(dataDir: string): DirectoryLock {
+async function takeDirectory(dataDir: string): Promise<DirectoryLock> {
   let lock: DirectoryLock | undefined
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 })
@@ -105,7 +106,24 @@ function takeDirectory(dataDir: string): DirectoryLock {
     throw new StartError(`cannot use the data directory ${dataDir}: ${(error as Error).message}`, { cause: error })
   }
   if (lock === undefined) throw new StartError(`another server is using the data directory ${dataDir}`)
+  // The workers of a server that was killed end by themselves, mostly within milliseconds.
+  for (let waitedMs = 0; isDirectoryShared(dataDir); waitedMs += EARLIER_CHECK_MS) {
+    if (waitedMs >= EARLIER_WORKERS_MS) throw new StartError(`a process of an earlier server is still using the data directory ${dataDir}`)
+    await sleep(EARLIER_CHECK_MS)
+  }
   return lock
+}
+
+/** What the operator can mend is told in one line; a bug of ours keeps its stack. */
+async function openStoresOf(config: Config, options: Pick<OpenStoresOptions, 'generation' | 'onFatal'>): Promise<Stores> {
+  const { dataDir, inlineBytes, sweepGraceMs: graceMs } = config
+  try {
+    return await openStores({ dataDir, inlineBytes, graceMs, ...options })
+  } catch (error) {
+    const { name, code, message } = error as { readonly name?: string; readonly code?: string; readonly message?: string }
+    if (name !== 'NewerDatabaseError' && code === undefined) throw error
+    throw new StartError(`cannot open the data directory ${dataDir}: ${message}`, { cause: error })
+  }
 }
 
 function findRootCredential(config: Config, log: Log): Credential {

@@ -11,11 +11,34 @@ export interface DirectoryLock {
  * @returns undefined when another process holds it
  */
 export function lockDirectory(dataDir: string): DirectoryLock | undefined {
-  const db = new Database(join(dataDir, 'lock.db'), { timeout: 0 })
+  return lockFile(join(dataDir, 'lock.db'), ['BEGIN EXCLUSIVE'])
+}
+
+/**
+ * Keep the directory in use as long as this worker lives, even if the server above it was killed: a new server would take what the worker is
+ * just writing for something that an earlier life left behind. Several workers hold it together.
+ */
+export function shareDirectory(dataDir: string): DirectoryLock {
+  const lock = lockFile(join(dataDir, WORKERS_FILE), ['BEGIN', 'SELECT 1 FROM sqlite_schema'])
+  if (lock === undefined) throw new Error(`a new server is taking the data directory ${dataDir}`)
+  return lock
+}
+
+/** Whether a worker of an earlier server still lives. The caller holds the lock of the directory. */
+export function isDirectoryShared(dataDir: string): boolean {
+  const lock = lockFile(join(dataDir, WORKERS_FILE), ['BEGIN EXCLUSIVE'])
+  lock?.release()
+  return lock === undefined
+}
+
+const WORKERS_FILE = 'lock-workers.db'
+
+/** @returns undefined when the file is locked already */
+function lockFile(path: string, statements: readonly string[]): DirectoryLock | undefined {
+  const db = new Database(path, { timeout: 0 })
   try {
-    db.pragma('locking_mode = EXCLUSIVE')
     // Never committed: the open transaction is the lock, and nothing is written.
-    db.exec('BEGIN EXCLUSIVE')
+    for (const statement of statements) db.exec(statement)
   } catch (error) {
     db.close()
     const code = (error as { readonly code?: unknown }).code

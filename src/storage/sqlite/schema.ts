@@ -159,7 +159,10 @@ const MIGRATIONS: readonly string[] = [
 export const DATABASE_FILE = 'matchbox.db'
 
 /** The database was written by a newer program: it is refused and not touched. */
-export class NewerDatabaseError extends Error {}
+export class NewerDatabaseError extends Error {
+  /** Of its own, because it has to survive the way from the writer thread. */
+  override readonly name = 'NewerDatabaseError'
+}
 
 /**
  * Open the database of a data directory. `writer` creates and migrates it; readers find it ready.
