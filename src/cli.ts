@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { get } from 'node:http'
+import { join } from 'node:path'
 import { Command, CommanderError, Option } from 'commander'
 import {
   type Config,
@@ -192,9 +193,12 @@ async function revokeKey(config: Config, accessKeyId: string): Promise<void> {
 
 /** Works beside a running server: the database serves several processes. */
 async function withMetadata<Result>(config: Config, work: (metadata: MetadataStore) => Promise<Result>): Promise<Result> {
-  if (!existsSync(config.dataDir)) throw new CommandError(`there is no data directory ${config.dataDir}: it is made by matchbox serve`)
   process.umask(0o077)
-  const { openStores } = await import('./engine/stores.ts')
+  const [{ openStores }, { DATABASE_FILE }] = await Promise.all([import('./engine/stores.ts'), import('./storage/sqlite/schema.ts')])
+  // A mistyped directory must not become one of Matchbox.
+  if (!existsSync(join(config.dataDir, DATABASE_FILE))) {
+    throw new CommandError(`there is no data of Matchbox in ${config.dataDir}: it is made by matchbox serve`)
+  }
   const stores = await openStores({
     dataDir: config.dataDir,
     inlineBytes: config.inlineBytes,
