@@ -3,7 +3,7 @@
 // Everything it has to say goes to standard error: standard output belongs to the server's ready line.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -139,6 +139,8 @@ function build(output) {
       rmSync(fresh, { recursive: true, force: true })
       fail(`${output}/ could not be built: the compiler reports the errors above`)
     }
+    const command = join(fresh, 'cli.js')
+    if (existsSync(command)) chmodSync(command, 0o755)
     writeFileSync(join(fresh, '.stamp'), state)
     moveInto(fresh, join(root, output))
   } finally {

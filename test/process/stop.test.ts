@@ -159,9 +159,10 @@ test.serial('an exception that nobody caught ends the server with exit code 1 an
   const { code, stdout } = await command.ended
   t.is(code, 1)
   t.is(stdout.split('\n').length, 2)
-  const line = logOf(command).find(({ msg }) => msg === 'fatal: uncaught exception')
-  t.is((line?.['err'] as { message?: string } | undefined)?.message, 'planted exception')
-  t.regex((line?.['err'] as { stack?: string }).stack ?? '', /planted exception\n {4}at /)
+  const line = logOf(command).find(({ msg }) => msg === 'fatal: uncaught exception') ?? {}
+  const { message, stack } = line['err'] as { readonly message: string; readonly stack: string }
+  t.is(message, 'planted exception')
+  t.regex(stack, /planted exception\n {4}at /)
 
   const again = startCommand(t, ['serve', dataDir], { env: ENV })
   t.is((await expectStatus(request(await again.ready(), { bucket: BUCKET, key: 'key' }), 200)).text, 'acknowledged')
