@@ -1,3 +1,4 @@
+/** Multipart uploads as clients send them: parts of any order and size, listings, copies, and what happens when two of them meet. Long because each is one story. */
 import { readdir } from 'node:fs/promises'
 import { get, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import { join } from 'node:path'
