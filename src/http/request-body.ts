@@ -133,9 +133,11 @@ const FRAMING_BYTES_MAX = 16 * 1024
 
 const continued = new WeakSet<IncomingMessage>()
 
+const CONTINUE = /^[ \t]*100-continue[ \t]*$/i
+
 /** Whether the client may be waiting to be asked for its body. An expectation of HTTP/1.0 is none: such a client knows no interim answers. */
 export function awaitsContinue(message: IncomingMessage): boolean {
-  return message.headers.expect !== undefined && message.httpVersion !== '1.0' && !continued.has(message)
+  return CONTINUE.test(message.headers.expect ?? '') && message.httpVersion !== '1.0' && !continued.has(message)
 }
 
 function tooLarge(maxBytes: number): S3Error {

@@ -138,9 +138,8 @@ test.serial('A-27 the name of a bucket that somebody else has is taken, and noth
   const response = await request(server, { method: 'PUT', bucket: yard.victim, credential: alice })
   t.is(response.status, 409)
   t.is(xmlText(response.text, 'Code'), 'BucketAlreadyExists')
-  t.is((await request(server, { method: 'PUT', bucket: yard.bucket, credential: alice })).status, 409)
-  const owned = await request(server, { method: 'PUT', bucket: yard.bucket, credential: alice })
-  t.is(xmlText(owned.text, 'Code'), 'BucketAlreadyOwnedByYou')
+  // in us-east-1 its owner is answered as if it were new, and nothing changes
+  t.is((await request(server, { method: 'PUT', bucket: yard.bucket, credential: alice })).status, 200)
 })
 
 test.serial('a request that expects another owner of the bucket is refused, whatever it would do', async (t) => {

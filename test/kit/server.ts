@@ -33,7 +33,8 @@ export interface ServerOptions {
 }
 
 const READY = /^matchbox ready http:\/\/(\S+):(\d+)\s*$/m
-const START_MS_MAX = 30_000
+// Generous, for machines that are busy with other things, too.
+const START_MS_MAX = 90_000
 const STOP_MS_MAX = 15_000
 const STDERR_CHARS_MAX = 64 * 1024
 
