@@ -59,12 +59,16 @@ const UNSIGNED = 'UNSIGNED-PAYLOAD'
 const agent = new http.Agent({ keepAlive: true, maxSockets: 128, scheduling: 'lifo' })
 
 /** Sends one request, signed unless it says otherwise, and reads the whole answer. Never retries, never throws because of a status. */
-export function request(server: RunningServer, options: S3Request): Promise<S3Response> {
+export function request(server: Signer, options: S3Request): Promise<S3Response> {
   return send(server, signRequest(server, options), options)
 }
 
 /** Sends what was signed, or what a test made of it since. */
-export function send(server: RunningServer, signed: SignedTarget, options: Pick<S3Request, 'body' | 'onContinue'> = {}): Promise<S3Response> {
+export function send(
+  server: Pick<RunningServer, 'host' | 'port'>,
+  signed: SignedTarget,
+  options: Pick<S3Request, 'body' | 'onContinue'> = {},
+): Promise<S3Response> {
   const { method, target, headers } = signed
   return new Promise((resolve, reject) => {
     let continued = false
@@ -117,8 +121,11 @@ async function sendChunks(sent: http.ClientRequest, body: StreamedBody): Promise
   sent.end()
 }
 
+/** What a signature needs to know of a server. */
+export type Signer = Pick<RunningServer, 'host' | 'port' | 'accessKeyId' | 'secretAccessKey'>
+
 /** The request line and headers as they will be sent, signature included. */
-export function signRequest(server: RunningServer, options: S3Request): SignedTarget {
+export function signRequest(server: Signer, options: S3Request): SignedTarget {
   const method = options.method ?? 'GET'
   const path = encodePath(options.bucket, options.key)
   const query = queryPairs(options.query)

@@ -1,0 +1,33 @@
+import type { Finding } from './report.ts'
+
+/** How thorough a run is. */
+export interface BenchOptions {
+  /** Length of one measurement of small requests. */
+  readonly seconds: number
+  /** Measurements of each side, in turn; the median counts. */
+  readonly rounds: number
+  /** MATCHBOX_LOG of the servers under test. */
+  readonly log: string
+  readonly connections: number
+  /** Size of each stream of the memory row. */
+  readonly memoryBytes: number
+  readonly peers: readonly Peer[]
+  /** A folder in whose node_modules s3rver is installed. */
+  readonly s3rver: string | undefined
+}
+
+export interface Peer {
+  readonly name: string
+  readonly host: string
+  readonly port: number
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  /** Known where the bench started it: its CPU can be read. */
+  readonly pid?: number
+}
+
+export type RowFunction = (options: BenchOptions) => Promise<readonly Finding[]>
+
+export function say(text: string): void {
+  process.stderr.write(`bench: ${text}\n`)
+}

@@ -1,0 +1,118 @@
+/** The processes of a measurement, and what the kernel says they used. Linux only: elsewhere CPU and memory are unknown. */
+import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { BareAnswer } from './bare-server.ts'
+import type { Job, LoadResult } from './load.ts'
+
+const fileOf = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url))
+
+const children = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+})
+
+export function track(child: ChildProcess): ChildProcess {
+  children.add(child)
+  child.once('exit', () => children.delete(child))
+  return child
+}
+
+export function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
+  return new Promise((resolve) => {
+    child.once('exit', () => resolve())
+    child.kill('SIGTERM')
+  })
+}
+
+/** Waits for a line on standard output. */
+export function lineOf(child: ChildProcess, pattern: RegExp): Promise<RegExpExecArray> {
+  return new Promise((resolve, reject) => {
+    let text = ''
+    child.stdout?.setEncoding('utf8').on('data', (piece: string) => {
+      text += piece
+      const match = pattern.exec(text)
+      if (match !== null) resolve(match)
+    })
+    child.once('error', reject)
+    child.once('exit', (code, signal) => reject(new Error(`a process of the measurement ended early (${signal ?? code})`)))
+  })
+}
+
+export interface BareServer {
+  readonly host: string
+  readonly port: number
+  readonly pid: number
+  stop(): Promise<void>
+}
+
+export async function startBareServer(answer: BareAnswer): Promise<BareServer> {
+  const child = track(spawn(process.execPath, [fileOf('bare-server'), JSON.stringify(answer)], { stdio: ['ignore', 'pipe', 'inherit'] }))
+  const [, port] = await lineOf(child, /^ready (\d+)$/m)
+  return { host: '127.0.0.1', port: Number(port), pid: child.pid ?? 0, stop: () => end(child) }
+}
+
+/** The load generator. Its jobs run one after the other. */
+export class Load {
+  readonly #child = track(fork(fileOf('load'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }))
+
+  run(job: Job): Promise<LoadResult> {
+    return new Promise((resolve, reject) => {
+      this.#child.once('message', (message: { readonly done?: LoadResult; readonly error?: string }) => {
+        if (message.done === undefined) reject(new Error(`load generator: ${message.error ?? 'no result'}`))
+        else resolve(message.done)
+      })
+      this.#child.send(job)
+    })
+  }
+
+  stop(): Promise<void> {
+    return end(this.#child)
+  }
+}
+
+/** Ticks of /proc/PID/stat a second: USER_HZ, which is 100 on every Linux that Node runs on. */
+const TICKS_PER_SECOND = 100
+
+/** CPU seconds of a process and all its descendants, every thread, up to now; NaN where there is no /proc. */
+export function cpuSecondsOf(pid: number): number {
+  const stats = new Map<number, { readonly parent: number; readonly ticks: number }>()
+  try {
+    for (const name of readdirSync('/proc')) {
+      if (!/^\d+$/.test(name)) continue
+      const fields = readStat(Number(name))
+      if (fields !== undefined) stats.set(Number(name), { parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) })
+    }
+  } catch {
+    return Number.NaN
+  }
+  let ticks = 0
+  for (const [each, stat] of stats) if (each === pid || isBelow(each, pid, stats)) ticks += stat.ticks
+  return ticks / TICKS_PER_SECOND
+}
+
+function isBelow(pid: number, ancestor: number, stats: ReadonlyMap<number, { readonly parent: number }>): boolean {
+  for (let at = stats.get(pid)?.parent; at !== undefined && at !== 0; at = stats.get(at)?.parent) if (at === ancestor) return true
+  return false
+}
+
+/** Fields behind the name of the program, which may contain spaces: state is the first. */
+function readStat(pid: number): string[] | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')
+  } catch {
+    return undefined // it ended meanwhile
+  }
+}
+
+/** Resident memory in bytes; NaN where there is no /proc. */
+export function residentBytesOf(pid: number): number {
+  try {
+    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+    return kib === undefined ? Number.NaN : Number(kib) * 1024
+  } catch {
+    return Number.NaN
+  }
+}

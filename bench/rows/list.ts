@@ -1,0 +1,171 @@
+/** A page of 1,000 entries of a large bucket, against the same of a bucket that holds no more than the page: CPU per request. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { UNCONDITIONAL } from '../../src/domain/precondition.ts'
+import { openStores, type Stores } from '../../src/engine/stores.ts'
+import { expectStatus, request, xmlBlocks } from '../../test/kit/s3.ts'
+import { type RunningServer, startServer } from '../../test/kit/server.ts'
+import { type BenchOptions, type RowFunction, say } from '../context.ts'
+import type { LoadResult } from '../load.ts'
+import { cpuSecondsOf, Load } from '../processes.ts'
+import { type Finding, median, short } from '../report.ts'
+
+const PAGE_KEYS = 1000
+const KEYS_A_FOLDER = 1000
+const FOLDERS = 1000
+const LARGE_KEYS = FOLDERS * KEYS_A_FOLDER
+const AIM_RATIO = 1.3
+/** Writes under way while a bucket is filled: full batches for the writer. */
+const FILL_AT_ONCE = 512
+const LISTERS = 4
+
+/** What each list asks for. In the small bucket it finds one page and in the large one a page somewhere in the middle. */
+const LISTS = [
+  { row: 'list', work: 'list 1,000 of 1,000,000 keys', query: {}, large: 'large', small: 'small' },
+  {
+    row: 'list-folder',
+    work: 'list one folder of 1,000 keys of 1,000,000, with a delimiter',
+    query: { delimiter: '/', prefix: 'folder-000000/' },
+    large: 'large',
+    small: 'small',
+  },
+  {
+    row: 'list-folders',
+    work: 'list 1,000 folders over 1,000,000 keys, with a delimiter',
+    query: { delimiter: '/' },
+    large: 'large',
+    small: 'folders',
+  },
+] as const
+
+/** Through the store, in this process, before the server starts on its directory: over HTTP it would take minutes. */
+async function fill(stores: Stores, name: string, keys: Iterable<string>): Promise<void> {
+  const { bucket } = await stores.metadata.createBucket(name, 'bench')
+  const commit = (key: string) =>
+    stores.metadata.commitVersion(
+      {
+        bucketId: bucket.id,
+        key,
+        etag: '0cc175b9c0f1b6a831c399e269772661',
+        sizeBytes: 1,
+        content: { kind: 'inline', bytes: new Uint8Array([97]) },
+        ownerId: 'bench',
+        storageClass: 'STANDARD',
+        metadata: { headers: { 'content-type': 'binary/octet-stream' }, user: {} },
+        checksum: undefined,
+      },
+      { when: UNCONDITIONAL, openedAtSeq: 0 },
+    )
+  let under: Promise<unknown>[] = []
+  for (const key of keys) {
+    under.push(commit(key))
+    if (under.length < FILL_AT_ONCE) continue
+    await Promise.all(under)
+    under = []
+  }
+  await Promise.all(under)
+}
+
+function* keysInFolders(count: number, aFolder: number): Iterable<string> {
+  for (let n = 0; n < count; n++) {
+    const folder = String(Math.floor(n / aFolder)).padStart(6, '0')
+    yield `folder-${folder}/key-${String(n % aFolder).padStart(6, '0')}`
+  }
+}
+
+interface Sample extends LoadResult {
+  readonly cpuMs: number
+}
+
+async function listMany(
+  load: Load,
+  server: RunningServer,
+  bucket: string,
+  query: Readonly<Record<string, string>>,
+  seconds: number,
+): Promise<Sample> {
+  const { host, port, accessKeyId, secretAccessKey, pid } = server
+  const before = cpuSecondsOf(pid)
+  const result = await load.run({
+    kind: 'requests',
+    endpoint: { host, port, accessKeyId, secretAccessKey },
+    requests: { method: 'GET', bucket, key: undefined, count: 1, query: { 'list-type': '2', ...query } },
+    connections: LISTERS,
+    seconds,
+    expectedStatus: 200,
+  })
+  return { ...result, cpuMs: ((cpuSecondsOf(pid) - before) / result.requests) * 1e3 }
+}
+
+async function checkPage(server: RunningServer, bucket: string, query: Readonly<Record<string, string>>): Promise<void> {
+  const { text } = await expectStatus(request(server, { bucket, query: { 'list-type': '2', ...query } }), 200)
+  const entries = xmlBlocks(text, 'Contents').length + xmlBlocks(text, 'CommonPrefixes').length
+  if (entries !== PAGE_KEYS) throw new Error(`a page of ${bucket} has ${entries} entries`)
+}
+
+export const listRow: RowFunction = async (options) => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'matchbox-bench-'))
+  try {
+    const stores = await openStores({
+      dataDir,
+      inlineBytes: 1024,
+      onFatal: (error) => {
+        throw error
+      },
+    })
+    const start = performance.now()
+    await fill(stores, 'small', keysInFolders(PAGE_KEYS, KEYS_A_FOLDER))
+    await fill(stores, 'folders', keysInFolders(PAGE_KEYS, 1))
+    await fill(stores, 'large', keysInFolders(LARGE_KEYS, KEYS_A_FOLDER))
+    await stores.close()
+    const filledSeconds = (performance.now() - start) / 1000
+    say(`filled the list buckets in ${short(filledSeconds)} s`)
+    return await compareLists(dataDir, options, filledSeconds)
+  } finally {
+    await rm(dataDir, { recursive: true, force: true })
+  }
+}
+
+async function compareLists(dataDir: string, options: BenchOptions, filledSeconds: number): Promise<readonly Finding[]> {
+  const server = await startServer({ dataDir, env: { MATCHBOX_LOG: options.log } })
+  const load = new Load()
+  const findings: Finding[] = []
+  try {
+    for (const { row, work, query, large, small } of LISTS) {
+      const middle = `folder-${String(Math.floor(FOLDERS / 2)).padStart(6, '0')}/`
+      // folders are listed from the first on, so that there are 1,000 of them
+      const queryOfLarge = row === 'list' ? { 'start-after': middle } : row === 'list-folder' ? { ...query, prefix: middle } : query
+      await checkPage(server, small, query)
+      await checkPage(server, large, queryOfLarge)
+      await listMany(load, server, small, query, 1)
+      await listMany(load, server, large, queryOfLarge, 1)
+      const ours: Sample[] = []
+      const theirs: Sample[] = []
+      for (let round = 0; round < options.rounds; round++) {
+        theirs.push(await listMany(load, server, small, query, options.seconds / 2))
+        ours.push(await listMany(load, server, large, queryOfLarge, options.seconds / 2))
+      }
+      const ratios = ours.map(({ cpuMs }, round) => cpuMs / (theirs[round] as Sample).cpuMs)
+      const ratio = median(ratios)
+      findings.push({
+        row,
+        work: `${work}: CPU`,
+        yardstick: 'the same of a bucket with only these',
+        ours: `${short(median(ours.map(({ cpuMs }) => cpuMs)))} ms`,
+        theirs: `${short(median(theirs.map(({ cpuMs }) => cpuMs)))} ms`,
+        ratio: Number.isFinite(ratio) ? ratio : undefined,
+        aim: `CPU <= ${AIM_RATIO} x`,
+        isMet: Number.isFinite(ratio) ? ratio <= AIM_RATIO : undefined,
+        notes: [
+          `p50 ${short(median(ours.map(({ p50Ms }) => p50Ms)))} ms with ${LISTERS} connections, against ${short(median(theirs.map(({ p50Ms }) => p50Ms)))} ms`,
+        ],
+        figures: { ours, theirs, ratios, filledSeconds },
+      })
+    }
+    return findings
+  } finally {
+    await load.stop()
+    await server.stop()
+  }
+}

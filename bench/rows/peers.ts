@@ -1,0 +1,185 @@
+/** The same work on other servers: requests per second, and CPU where the bench started them. */
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { expectStatus, request } from '../../test/kit/s3.ts'
+import { startServer } from '../../test/kit/server.ts'
+import type { BenchOptions, Peer, RowFunction } from '../context.ts'
+import type { Job } from '../load.ts'
+import { cpuSecondsOf, end, Load, lineOf, track } from '../processes.ts'
+import { type Finding, median, short } from '../report.ts'
+import type { Endpoint } from '../wire.ts'
+import { OBJECT_BYTES, OBJECTS, objectKey } from './small.ts'
+
+const BUCKET = 'matchbox-bench'
+const LARGE_BYTES = 64 * 1024 * 1024
+
+interface Work {
+  readonly row: string
+  readonly work: string
+  readonly unit: string
+  job(endpoint: Endpoint, etag: string, options: BenchOptions): Job
+  /** Higher is better. */
+  value(result: { readonly requests: number; readonly seconds: number }): number
+}
+
+const rate = ({ requests, seconds }: { readonly requests: number; readonly seconds: number }): number => requests / seconds
+const speed = (result: { readonly requests: number; readonly seconds: number }): number => (rate(result) * LARGE_BYTES) / 1e6
+const small = (
+  endpoint: Endpoint,
+  { connections, seconds }: BenchOptions,
+  expectedStatus: number,
+  requests: Omit<Extract<Job, { kind: 'requests' }>['requests'], 'bucket'>,
+): Job => ({ kind: 'requests', endpoint, connections, seconds, expectedStatus, requests: { bucket: BUCKET, ...requests } })
+const large = (endpoint: Endpoint, uploads: readonly string[], downloads: readonly string[]): Job => ({
+  kind: 'streams',
+  endpoint,
+  bucket: BUCKET,
+  uploads,
+  downloads,
+  sizeBytes: LARGE_BYTES,
+  repeats: 3,
+})
+
+const WORKS: readonly Work[] = [
+  {
+    row: 'put',
+    work: 'PUT 1 KiB',
+    unit: 'requests/s',
+    value: rate,
+    job: (endpoint, _, options) => small(endpoint, options, 200, { method: 'PUT', key: objectKey('{n}'), count: OBJECTS, bodyBytes: OBJECT_BYTES }),
+  },
+  {
+    row: 'get',
+    work: 'GET 1 KiB',
+    unit: 'requests/s',
+    value: rate,
+    job: (endpoint, _, options) => small(endpoint, options, 200, { method: 'GET', key: objectKey('{n}'), count: 100 }),
+  },
+  {
+    row: '304',
+    work: 'GET answered 304',
+    unit: 'requests/s',
+    value: rate,
+    job: (endpoint, etag, options) =>
+      small(endpoint, options, 304, { method: 'GET', key: objectKey(0), count: 1, headers: { 'if-none-match': etag } }),
+  },
+  {
+    row: 'list',
+    work: 'list 1,000 keys',
+    unit: 'requests/s',
+    value: rate,
+    job: (endpoint, _, options) =>
+      small(endpoint, { ...options, connections: 4 }, 200, { method: 'GET', key: undefined, count: 1, query: { 'list-type': '2' } }),
+  },
+  { row: 'put-large', work: 'PUT 64 MiB', unit: 'MB/s', value: speed, job: (endpoint) => large(endpoint, ['zz-large'], []) },
+  { row: 'get-large', work: 'GET 64 MiB', unit: 'MB/s', value: speed, job: (endpoint) => large(endpoint, [], ['zz-large']) },
+]
+
+interface Measured {
+  readonly values: Readonly<Record<string, number | string>>
+}
+
+async function measureAll(peer: Peer, options: BenchOptions): Promise<Measured> {
+  const { host, port, accessKeyId, secretAccessKey, pid } = peer
+  const endpoint = { host, port, accessKeyId, secretAccessKey }
+  const made = await request(endpoint, { method: 'PUT', bucket: BUCKET })
+  if (made.status !== 200 && made.status !== 409) throw new Error(`${peer.name} answers CreateBucket with ${made.status}: ${made.text}`)
+  const values: Record<string, number | string> = {}
+  const load = new Load()
+  try {
+    for (let n = 0; n < OBJECTS; n++) {
+      await expectStatus(
+        request(endpoint, { method: 'PUT', bucket: BUCKET, key: objectKey(n), body: Buffer.alloc(OBJECT_BYTES, `body of ${n} `) }),
+        200,
+      )
+    }
+    const { headers } = await request(endpoint, { method: 'HEAD', bucket: BUCKET, key: objectKey(0) })
+    for (const { row, job, value } of WORKS) {
+      try {
+        const samples: number[] = []
+        const cpu: number[] = []
+        await load.run(job(endpoint, headers.etag ?? '', { ...options, seconds: 1 }))
+        for (let round = 0; round < options.rounds; round++) {
+          const before = pid === undefined ? Number.NaN : cpuSecondsOf(pid)
+          const result = await load.run(job(endpoint, headers.etag ?? '', options))
+          if (pid !== undefined) cpu.push(((cpuSecondsOf(pid) - before) / result.requests) * 1e6)
+          samples.push(value(result))
+        }
+        values[row] = median(samples)
+        if (cpu.length > 0) values[`${row} CPU us`] = median(cpu)
+      } catch (error) {
+        values[row] = error instanceof Error ? error.message : String(error)
+      }
+    }
+    return { values }
+  } finally {
+    await load.stop()
+  }
+}
+
+export const peersRow: RowFunction = async (options) => {
+  if (options.peers.length === 0 && options.s3rver === undefined) return [nobody()]
+  const server = await startServer({ env: { MATCHBOX_LOG: options.log } })
+  let ours: Measured
+  try {
+    ours = await measureAll({ ...server, name: 'Matchbox' }, options)
+  } finally {
+    await server.stop()
+  }
+  const findings: Finding[] = []
+  for (const peer of options.peers) findings.push(...against(peer.name, ours, await measureAll(peer, options)))
+  if (options.s3rver !== undefined)
+    findings.push(...(await withS3rver(options.s3rver, async (peer) => against('s3rver', ours, await measureAll(peer, options)))))
+  return findings
+}
+
+function nobody(): Finding {
+  const none = { ratio: undefined, isMet: undefined, notes: [], figures: {} }
+  return { row: 'peers', work: 'the same work', yardstick: 'no peer was named', ours: '-', theirs: '-', aim: 'faster on each row', ...none }
+}
+
+function against(name: string, ours: Measured, theirs: Measured): readonly Finding[] {
+  return WORKS.map(({ row, work, unit }): Finding => {
+    const [mine, other] = [ours.values[row], theirs.values[row]]
+    const ratio = typeof mine === 'number' && typeof other === 'number' ? mine / other : undefined
+    const shown = (value: number | string | undefined): string => (typeof value === 'number' ? `${short(value)} ${unit}` : (value ?? '?'))
+    const cpu = [ours.values[`${row} CPU us`], theirs.values[`${row} CPU us`]]
+    return {
+      row: `peers/${row}`,
+      work,
+      yardstick: name,
+      ours: shown(mine),
+      theirs: shown(other),
+      ratio,
+      aim: '> 1 x',
+      isMet: ratio === undefined ? undefined : ratio > 1,
+      notes: cpu.every((value) => typeof value === 'number') ? [`CPU a request ${cpu.map((value) => short(value)).join(' against ')} us`] : [],
+      figures: { ours: ours.values, theirs: theirs.values },
+    }
+  })
+}
+
+/** s3rver is no dependency of ours: it is resolved from a folder where somebody installed it. */
+async function withS3rver<T>(folder: string, work: (peer: Peer) => Promise<T>): Promise<T> {
+  const packageFile = createRequire(join(resolve(folder), 'package.json')).resolve('s3rver/package.json')
+  const dataDir = await mkdtemp(join(tmpdir(), 'matchbox-bench-'))
+  const program = join(dirname(packageFile), 'bin', 's3rver.js')
+  const child = track(spawn(process.execPath, [program, '-d', dataDir, '-a', '127.0.0.1', '-p', '0', '-s'], { stdio: ['ignore', 'pipe', 'inherit'] }))
+  try {
+    const [, port] = await lineOf(child, /listening on \S*?:(\d+)/)
+    return await work({
+      name: 's3rver',
+      host: '127.0.0.1',
+      port: Number(port),
+      accessKeyId: 'S3RVER',
+      secretAccessKey: 'S3RVER',
+      pid: child.pid ?? 0,
+    })
+  } finally {
+    await end(child)
+    await rm(dataDir, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,202 @@
+/** One large object at a time: PUT against openssl, GET against nginx. */
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { createBucket, putObject } from '../../test/kit/s3.ts'
+import { startServer } from '../../test/kit/server.ts'
+import type { RowFunction } from '../context.ts'
+import type { LoadResult } from '../load.ts'
+import { cpuSecondsOf, end, Load, track } from '../processes.ts'
+import { type Finding, median, short } from '../report.ts'
+import type { Endpoint } from '../wire.ts'
+
+const SIZE_BYTES = 64 * 1024 * 1024
+const REPEATS = 5
+const BUCKET = 'large'
+
+async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'matchbox-bench-'))
+  try {
+    return await work(folder)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+function streamOnce(load: Load, endpoint: Endpoint, bucket: string, upload: boolean, repeats: number): Promise<LoadResult> {
+  const { host, port, accessKeyId, secretAccessKey } = endpoint
+  const keys = ['stream.bin']
+  return load.run({
+    kind: 'streams',
+    endpoint: { host, port, accessKeyId, secretAccessKey },
+    bucket,
+    uploads: upload ? keys : [],
+    downloads: upload ? [] : keys,
+    sizeBytes: SIZE_BYTES,
+    repeats,
+  })
+}
+
+/** MB/s by the median time. */
+function speedOf(result: LoadResult): number {
+  return SIZE_BYTES / 1e6 / (result.p50Ms / 1000)
+}
+
+interface Speeds {
+  readonly row: string
+  readonly work: string
+  readonly yardstick: string
+  readonly aimRatio: number
+  readonly ours: readonly number[]
+  readonly theirs: readonly number[]
+  readonly note: string
+}
+
+function findingOf({ row, work, yardstick, aimRatio, ours, theirs, note }: Speeds): Finding {
+  const ratios = ours.map((speed, round) => speed / (theirs[round] ?? Number.NaN))
+  const ratio = median(ratios)
+  const known = Number.isFinite(ratio)
+  return {
+    row,
+    work,
+    yardstick,
+    ours: `${short(median(ours))} MB/s`,
+    theirs: theirs.length === 0 ? 'missing' : `${short(median(theirs))} MB/s`,
+    ratio: known ? ratio : undefined,
+    aim: `speed >= ${aimRatio} x`,
+    isMet: known ? ratio >= aimRatio : undefined,
+    notes: [note],
+    figures: { ours, theirs, ratios },
+  }
+}
+
+/** The object is sent as UNSIGNED-PAYLOAD: the server makes MD5 and CRC64NVME of it, openssl only MD5. */
+export const putLargeRow: RowFunction = async (options) =>
+  inFolder(async (folder) => {
+    const file = join(folder, 'stream.bin')
+    await writeFile(file, Buffer.alloc(SIZE_BYTES, 'matchbox'))
+    const opensslMs = async (): Promise<number> => {
+      const start = performance.now()
+      await promisify(execFile)('openssl', ['dgst', '-md5', file])
+      return performance.now() - start
+    }
+    const hasOpenssl = spawnSync('openssl', ['version']).status === 0
+    const server = await startServer({ env: { MATCHBOX_LOG: options.log } })
+    const load = new Load()
+    try {
+      const bucket = await createBucket(server)
+      await streamOnce(load, server, bucket, true, 2)
+      const ours: number[] = []
+      const theirs: number[] = []
+      let cpuSeconds = 0
+      for (let round = 0; round < options.rounds; round++) {
+        if (hasOpenssl) theirs.push(SIZE_BYTES / 1e6 / (median([await opensslMs(), await opensslMs(), await opensslMs()]) / 1000))
+        const before = cpuSecondsOf(server.pid)
+        ours.push(speedOf(await streamOnce(load, server, bucket, true, REPEATS)))
+        cpuSeconds += cpuSecondsOf(server.pid) - before
+      }
+      const cpu = (cpuSeconds / options.rounds / REPEATS) * 1000
+      return [
+        findingOf({
+          row: 'put-large',
+          work: 'PUT 64 MiB, one stream, durable: speed',
+          yardstick: hasOpenssl ? 'openssl dgst -md5' : 'openssl, which is not installed',
+          aimRatio: 0.7,
+          ours,
+          theirs,
+          note: `${short(cpu)} ms of CPU an upload`,
+        }),
+      ]
+    } finally {
+      await load.stop()
+      await server.stop()
+    }
+  })
+
+export const getLargeRow: RowFunction = async (options) =>
+  inFolder(async (folder) => {
+    const server = await startServer({ env: { MATCHBOX_LOG: options.log } })
+    const load = new Load()
+    let nginx: Nginx | undefined
+    try {
+      const bucket = await createBucket(server)
+      const body = Buffer.alloc(SIZE_BYTES, 'matchbox')
+      await putObject(server, bucket, 'stream.bin', body)
+      await mkdir(join(folder, BUCKET))
+      await writeFile(join(folder, BUCKET, 'stream.bin'), body)
+      nginx = await startNginx(folder)
+      await streamOnce(load, server, bucket, false, 2)
+      const ours: number[] = []
+      const theirs: number[] = []
+      for (let round = 0; round < options.rounds; round++) {
+        if (nginx !== undefined) theirs.push(speedOf(await streamOnce(load, nginx, BUCKET, false, REPEATS * 2)))
+        ours.push(speedOf(await streamOnce(load, server, bucket, false, REPEATS * 2)))
+      }
+      return [
+        findingOf({
+          row: 'get-large',
+          work: 'GET 64 MiB, one stream: speed',
+          yardstick: nginx === undefined ? 'nginx, which is not installed' : 'nginx with sendfile',
+          aimRatio: 0.6,
+          ours,
+          theirs,
+          note: 'the file is in the page cache on both sides',
+        }),
+      ]
+    } finally {
+      if (nginx !== undefined) await end(nginx.child)
+      await load.stop()
+      await server.stop()
+    }
+  })
+
+interface Nginx extends Endpoint {
+  readonly child: ChildProcess
+}
+
+async function startNginx(folder: string): Promise<Nginx | undefined> {
+  // Debian keeps it where the path of ordinary users does not look
+  const program = ['nginx', '/usr/sbin/nginx'].find((each) => spawnSync(each, ['-v']).status === 0)
+  if (program === undefined) return undefined
+  const port = await freePort()
+  const config = `
+    daemon off; master_process off; worker_processes 1; pid ${folder}/nginx.pid; error_log ${folder}/error.log;
+    events {}
+    http {
+      access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
+      client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/fastcgi;
+      uwsgi_temp_path ${folder}/uwsgi; scgi_temp_path ${folder}/scgi;
+      server { listen 127.0.0.1:${port}; root ${folder}; }
+    }`
+  const file = join(folder, 'nginx.conf')
+  await writeFile(file, config)
+  const child = track(spawn(program, ['-p', folder, '-c', file], { stdio: 'ignore' }))
+  await answering(port)
+  return { host: '127.0.0.1', port, accessKeyId: 'NOBODYASKS', secretAccessKey: 'nobody asks', child }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number }
+      probe.close(() => resolve(port))
+    })
+  })
+}
+
+export async function answering(port: number): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await fetch(`http://127.0.0.1:${port}/`)
+      return
+    } catch (error) {
+      if (attempt === 100) throw error
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+}
