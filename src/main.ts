@@ -49,7 +49,7 @@ export async function serve(config: Config): Promise<void> {
   const lock = await takeDirectory(config.dataDir)
   const root = findRootCredential(config, log)
   announce(config, log)
-  const stores = await openStoresOf(config, { onFatal: endWhenUnknown(log) })
+  const stores = await openStoresOf(config, { isOnlyProcess: config.workers === 1, onFatal: endWhenUnknown(log) })
   for (const name of config.buckets) await stores.metadata.createBucket({ name, ownerId: ROOT_OWNER.id, hasObjectLock: false })
   const sweeper = startSweeper(stores, log)
   const lifecycle = startLifecycle(stores, { dayMs: config.lifecycleDayMs, log })
@@ -115,7 +115,7 @@ async function takeDirectory(dataDir: string): Promise<DirectoryLock> {
 }
 
 /** What the operator can mend is told in one line; a bug of ours keeps its stack. */
-async function openStoresOf(config: Config, options: Pick<OpenStoresOptions, 'generation' | 'onFatal'>): Promise<Stores> {
+async function openStoresOf(config: Config, options: Pick<OpenStoresOptions, 'generation' | 'isOnlyProcess' | 'onFatal'>): Promise<Stores> {
   const { dataDir, inlineBytes, sweepGraceMs: graceMs } = config
   try {
     return await openStores({ dataDir, inlineBytes, graceMs, ...options })

@@ -23,6 +23,8 @@ export interface OpenStoresOptions {
   readonly graceMs: number
   /** The life of the server that this process belongs to; undefined begins a new one. */
   readonly generation?: number
+  /** No other process serves the directory at the same time. Default: unknown. */
+  readonly isOnlyProcess?: boolean
   /** Called once when the outcome of a write is unknown: nothing can be written any more and the process must end. */
   readonly onFatal: (error: Error) => void
 }
@@ -31,7 +33,7 @@ export interface OpenStoresOptions {
 export async function openStores(options: OpenStoresOptions): Promise<Stores> {
   const { dataDir, inlineBytes, graceMs, onFatal } = options
   await loadChecksums()
-  const metadata = await openMetadataStore({ dataDir, onFatal })
+  const metadata = await openMetadataStore({ dataDir, onFatal, isOnlyWriter: options.isOnlyProcess ?? false })
   try {
     const generation = options.generation ?? (await metadata.nextGeneration())
     const living = new Set([generation])

@@ -37,13 +37,15 @@ export interface MetadataStoreOptions {
   readonly dataDir: string
   /** See {@link Writer.start}. */
   readonly onFatal: (error: Error) => void
+  /** No other process changes objects or buckets of this database. Default: unknown. */
+  readonly isOnlyWriter?: boolean
 }
 
 /** Open the SQLite store of a data directory; creates and migrates what is missing. */
 export async function openMetadataStore(options: MetadataStoreOptions): Promise<SqliteMetadataStore> {
   const writer = await Writer.start(options.dataDir, options.onFatal)
   try {
-    return new SqliteMetadataStore(openDatabase(options.dataDir, 'reader'), writer)
+    return new SqliteMetadataStore(openDatabase(options.dataDir, 'reader'), writer, options.isOnlyWriter ?? false)
   } catch (error) {
     await writer.close()
     throw error
@@ -54,14 +56,37 @@ export async function openMetadataStore(options: MetadataStoreOptions): Promise<
 export class SqliteMetadataStore implements MetadataStore {
   readonly #db: Database.Database
   readonly #writer: Writer
-  readonly #read: ReturnType<typeof prepareReads>
   readonly #uploads: ReturnType<typeof prepareUploadReads>
+  readonly #reads: ReturnType<typeof prepareReads>
+  readonly #sharesSnapshots: boolean
+  #hasSnapshot = false
 
-  constructor(db: Database.Database, writer: Writer) {
+  constructor(db: Database.Database, writer: Writer, isOnlyWriter: boolean) {
     this.#db = db
     this.#writer = writer
-    this.#read = prepareReads(db)
     this.#uploads = prepareUploadReads(db)
+    this.#reads = prepareReads(db)
+    this.#sharesSnapshots = isOnlyWriter
+    writer.onReplies = this.#endSnapshot
+  }
+
+  /**
+   * All reads of one turn of the event loop see one snapshot, because taking one costs more than the look-up in it. It ends before anybody
+   * hears of a change, so no read is older than an answer; where other processes write too, their answers are unknown here and nothing is shared.
+   */
+  get #read(): ReturnType<typeof prepareReads> {
+    if (this.#sharesSnapshots && !this.#hasSnapshot) {
+      this.#reads.begin.run()
+      this.#hasSnapshot = true
+      setImmediate(this.#endSnapshot)
+    }
+    return this.#reads
+  }
+
+  readonly #endSnapshot = (): void => {
+    if (!this.#hasSnapshot) return
+    this.#hasSnapshot = false
+    this.#reads.commit.run()
   }
 
   createCredential(credential: NewCredential): Promise<'created' | 'exists'> {
@@ -254,6 +279,7 @@ export class SqliteMetadataStore implements MetadataStore {
   }
 
   async close(): Promise<void> {
+    this.#endSnapshot()
     this.#db.close()
     await this.#writer.close()
   }
@@ -268,6 +294,8 @@ function prepareReads(db: Database.Database) {
     )
   const listed = `key, ${VERSION_COLUMNS.replace('metadata', "''")}`
   return {
+    begin: db.prepare('BEGIN'),
+    commit: db.prepare('COMMIT'),
     credentials: rows(
       `SELECT access_key_id, owner_id, display_name, created_ms FROM credential JOIN owner ON owner.id = owner_id ORDER BY created_ms, 1`,
     ),

@@ -24,6 +24,8 @@ export class Writer {
   readonly #worker: Worker
   readonly #waiting = new Map<number, Waiting>()
   readonly #onFatal: (error: Error) => void
+  /** Called before the callers of a batch are told that their changes are durable. */
+  onReplies: () => void = () => undefined
   #outbox: WriterRequest[] = []
   #nextId = 0
   #ended: Error | undefined
@@ -79,6 +81,7 @@ export class Writer {
   }
 
   #settle(replies: readonly WriterReply[]): void {
+    this.onReplies()
     let fatal: string | undefined
     for (const { id, kind, value } of replies) {
       const waiting = this.#waiting.get(id)
