@@ -213,8 +213,15 @@ function verify(
   return { identity: { kind: credential.isRoot ? 'root' : 'key', owner: credential.owner, accessKeyId }, key, payload: match.payload }
 }
 
+let lastTimestamp = ''
+let lastTimestampMs: number | undefined
+
+/** All requests of a second carry the same few; such a date has its century, so it means the same whenever it is read. */
 function parseTimestamp(text: string, nowMs: number): number | undefined {
-  return TIMESTAMP.test(text) ? parseHttpDate(text, nowMs) : undefined
+  if (text === lastTimestamp) return lastTimestampMs
+  lastTimestampMs = TIMESTAMP.test(text) ? parseHttpDate(text, nowMs) : undefined
+  lastTimestamp = text
+  return lastTimestampMs
 }
 
 function isoSeconds(timeMs: number): string {

@@ -2,7 +2,7 @@
  * Signature Version 4: rebuilds the text that was signed and compares in constant time. Pure over a plain request.
  * Source: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html and sigv4-query-string-auth.html
  */
-import { createHmac, createSecretKey, hash, type KeyObject, timingSafeEqual } from 'node:crypto'
+import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { S3Error } from '../domain/s3-error.ts'
 import { ALGORITHM, type SignatureClaim, TERMINATOR } from './signature-claim.ts'
@@ -147,12 +147,53 @@ export function stringToSign(timestamp: string, scope: string, canonical: string
   return `${ALGORITHM}\n${timestamp}\n${scope}\n${digest}`
 }
 
-/** Compares 64 hex digits with the HMAC of `text` in constant time. */
+const BLOCK_BYTES = 64
+const DIGEST_BYTES = 32
+/** Longer than any text to sign but one of a very long region or scope. */
+const SCRATCH_BYTES = 1024
+const innerScratch = Buffer.alloc(BLOCK_BYTES + SCRATCH_BYTES)
+const outerScratch = Buffer.alloc(BLOCK_BYTES + DIGEST_BYTES)
+
+/** RFC 2104: the key, padded to a block, xor 0x36 and xor 0x5c. */
+interface Pads {
+  readonly inner: Buffer
+  readonly outer: Buffer
+}
+
+const padsByKey = new WeakMap<KeyObject, Pads>()
+
+function padsOf(key: KeyObject): Pads {
+  const known = padsByKey.get(key)
+  if (known !== undefined) return known
+  const block = Buffer.alloc(BLOCK_BYTES)
+  const bytes = key.export()
+  ;(bytes.length > BLOCK_BYTES ? hash('sha256', bytes, 'buffer') : bytes).copy(block)
+  const pads = { inner: Buffer.from(block.map((byte) => byte ^ 0x36)), outer: Buffer.from(block.map((byte) => byte ^ 0x5c)) }
+  padsByKey.set(key, pads)
+  return pads
+}
+
+/**
+ * HMAC-SHA256 of an ASCII text in hexadecimal, by RFC 2104 from two one-shot digests. The same as createHmac(), which makes a stream of each
+ * call: 12 us more a request, most of it in the garbage collector.
+ */
+export function hmacHex(key: KeyObject, text: string): string {
+  const { inner, outer } = padsOf(key)
+  const scratch = text.length <= SCRATCH_BYTES ? innerScratch : Buffer.alloc(BLOCK_BYTES + text.length)
+  inner.copy(scratch)
+  const end = BLOCK_BYTES + scratch.write(text, BLOCK_BYTES, 'latin1')
+  outer.copy(outerScratch)
+  outerScratch.write(hash('sha256', scratch.subarray(0, end), 'binary'), BLOCK_BYTES, 'latin1')
+  return hash('sha256', outerScratch)
+}
+
+/** Compares 64 hex digits with the HMAC of `text`, in a time that does not depend on where they differ. */
 export function signatureMatches(key: KeyObject, text: string, signature: string): boolean {
-  const given = Buffer.from(signature, 'hex')
-  const expected = createHmac('sha256', key).update(text).digest()
-  // timingSafeEqual throws on unequal lengths.
-  return given.length === expected.length && timingSafeEqual(given, expected)
+  const expected = hmacHex(key, text)
+  if (signature.length !== expected.length) return false
+  let difference = 0
+  for (let at = 0; at < expected.length; at++) difference |= signature.charCodeAt(at) ^ expected.charCodeAt(at)
+  return difference === 0
 }
 
 function hmac(key: string | KeyObject | Buffer, text: string): Buffer {
