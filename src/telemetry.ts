@@ -83,6 +83,7 @@ export function createLog(level: LogLevel, destination: LogDestination, forPeopl
     },
     sink,
   )
+  const isAccessLogged = logger.isLevelEnabled('info')
   const always = logger.child({}, { level: level === 'silent' ? 'silent' : 'info' })
   const flush = (): void => {
     try {
@@ -93,7 +94,7 @@ export function createLog(level: LogLevel, destination: LogDestination, forPeopl
   }
   return {
     level,
-    isAccessLogged: logger.isLevelEnabled('info'),
+    isAccessLogged,
     notice: (message, fields = {}) => always.warn(fields, message),
     error: (message, fields = {}) => {
       logger.error(fields, message)
@@ -102,12 +103,31 @@ export function createLog(level: LogLevel, destination: LogDestination, forPeopl
     info: (message, fields = {}) => logger.info(fields, message),
     debug: (message, fields = {}) => logger.debug(fields, message),
     access: (record) => {
-      const key =
-        record.key !== undefined && record.key.length > KEY_CHARACTERS_LOGGED ? `${record.key.slice(0, KEY_CHARACTERS_LOGGED)}...` : record.key
-      logger.info(key === record.key ? record : { ...record, key }, 'request')
+      if (isAccessLogged) sink.write(accessLine(record))
     },
     flush,
   }
+}
+
+const ACCESS_TAIL = `,"msg":"request"}\n`
+const PID = process.pid
+let lastMs = Number.NaN
+let lastTime = ''
+
+/** The line that pino would write, at a third of its cost: it is written for each request. Text of clients is escaped, the rest needs none. */
+function accessLine(record: AccessRecord): string {
+  const { requestId, method, operation, bucket, key, status, ms, bytesIn, bytesOut, accessKeyId } = record
+  const nowMs = Date.now()
+  if (nowMs !== lastMs) {
+    lastMs = nowMs
+    lastTime = new Date(nowMs).toISOString()
+  }
+  let line = `{"level":"info","time":"${lastTime}","pid":${PID},"requestId":"${requestId}","method":${JSON.stringify(method)},"operation":"${operation}"`
+  if (bucket !== undefined) line += `,"bucket":${JSON.stringify(bucket)}`
+  if (key !== undefined) line += `,"key":${JSON.stringify(key.length > KEY_CHARACTERS_LOGGED ? `${key.slice(0, KEY_CHARACTERS_LOGGED)}...` : key)}`
+  line += `,"status":${status},"ms":${ms},"bytesIn":${bytesIn},"bytesOut":${bytesOut}`
+  if (accessKeyId !== undefined) line += `,"accessKeyId":"${accessKeyId}"`
+  return line + ACCESS_TAIL
 }
 
 function humanLine(fields: LogFields): string {
