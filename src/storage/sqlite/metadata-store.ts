@@ -1,5 +1,6 @@
 /** The metadata port over SQLite. Over 300 lines because every read is here, prepared once and beside the method that it serves; what changes rows is mutations.ts. */
 import type Database from 'better-sqlite3'
+import { LRUCache } from 'lru-cache'
 import { listPage, successorOfPrefix } from '../../domain/listing.ts'
 import type { Bucket, Credential, ObjectPart, ObjectVersion, Owner, Upload, UploadedPart } from '../../domain/model.ts'
 import type { Precondition } from '../../domain/precondition.ts'
@@ -52,6 +53,10 @@ export async function openMetadataStore(options: MetadataStoreOptions): Promise<
   }
 }
 
+/** Inline contents that were read lately. They never change and their ids are never used again, so nothing makes one of them wrong. */
+const CONTENT_CACHE_BYTES = 16 * 1024 * 1024
+const CONTENT_ENTRY_BYTES = 200
+
 /** Reads go to a read connection on the event loop, some microseconds each; changes to the writer thread. */
 export class SqliteMetadataStore implements MetadataStore {
   readonly #db: Database.Database
@@ -59,6 +64,10 @@ export class SqliteMetadataStore implements MetadataStore {
   readonly #uploads: ReturnType<typeof prepareUploadReads>
   readonly #reads: ReturnType<typeof prepareReads>
   readonly #sharesSnapshots: boolean
+  readonly #contents = new LRUCache<number, StoredContent & { kind: 'inline' }>({
+    maxSize: CONTENT_CACHE_BYTES,
+    sizeCalculation: ({ bytes }) => bytes.length + CONTENT_ENTRY_BYTES,
+  })
   #hasSnapshot = false
 
   constructor(db: Database.Database, writer: Writer, isOnlyWriter: boolean) {
@@ -164,9 +173,15 @@ export class SqliteMetadataStore implements MetadataStore {
   }
 
   findContent(contentId: number): StoredContent | undefined {
+    const cached = this.#contents.get(contentId)
+    if (cached !== undefined) return cached
     const row = this.#read.inline.get(contentId) as readonly [Buffer | null] | undefined
     if (row === undefined) return undefined
-    if (row[0] !== null) return { kind: 'inline', bytes: row[0] }
+    if (row[0] !== null) {
+      const content = { kind: 'inline', bytes: row[0] } as const
+      this.#contents.set(contentId, content)
+      return content
+    }
     const segments = this.#read.segments.all(contentId) as (readonly [string, number, number])[]
     if (segments.length === 0) return undefined
     return { kind: 'segments', segments: segments.map(([blobId, startByte, lengthBytes]) => ({ blobId, startByte, lengthBytes })) }
