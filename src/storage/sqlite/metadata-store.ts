@@ -92,6 +92,17 @@ export class SqliteMetadataStore implements MetadataStore {
     return this.#reads
   }
 
+  /** Several reads that must agree with each other, whoever else writes. */
+  #inSnapshot<T>(work: (read: ReturnType<typeof prepareReads>) => T): T {
+    if (this.#sharesSnapshots) return work(this.#read)
+    this.#reads.begin.run()
+    try {
+      return work(this.#reads)
+    } finally {
+      this.#reads.commit.run()
+    }
+  }
+
   readonly #endSnapshot = (): void => {
     if (!this.#hasSnapshot) return
     this.#hasSnapshot = false
@@ -133,7 +144,7 @@ export class SqliteMetadataStore implements MetadataStore {
 
   async listBuckets(query: { ownerId?: string; prefix: string; after: string; limit: number }): Promise<readonly Bucket[]> {
     const { ownerId, prefix, after, limit } = query
-    const parameters = { ownerId: ownerId ?? null, prefix, after, upTo: successorOfPrefix(prefix) ?? null, limit }
+    const parameters = { ownerId: ownerId ?? null, prefix, after, upTo: successorOfPrefix(prefix) ?? ABOVE_ALL_TEXT, limit }
     return (this.#read.buckets.all(parameters) as BucketRow[]).map(bucketOf)
   }
 
@@ -192,15 +203,16 @@ export class SqliteMetadataStore implements MetadataStore {
   }
 
   async listObjects(bucketId: number, query: ListQuery): Promise<ListPage> {
-    const { seekFrom, seekAfter } = this.#read
-    const page = listPage(query, (from, inclusive, upTo, limit) =>
-      ((inclusive ? seekFrom : seekAfter).all({ bucketId, from, upTo: upTo ?? null, limit }) as VersionRow[]).map(versionOf),
+    const page = this.#inSnapshot(({ seekFrom, seekAfter }) =>
+      listPage(query, (from, inclusive, upTo, limit) =>
+        ((inclusive ? seekFrom : seekAfter).all({ bucketId, from, upTo: upTo ?? ABOVE_ALL_TEXT, limit }) as VersionRow[]).map(versionOf),
+      ),
     )
     return { objects: page.rows, commonPrefixes: page.commonPrefixes, isTruncated: page.isTruncated, last: page.last }
   }
 
   async listVersions(bucketId: number, query: ListVersionsQuery): Promise<ListVersionsPage> {
-    return listVersionsPage(this.#read, bucketId, query)
+    return this.#inSnapshot((read) => listVersionsPage(read, bucketId, query))
   }
 
   commitVersion(version: NewVersion, when: WriteCondition) {
@@ -300,12 +312,15 @@ export class SqliteMetadataStore implements MetadataStore {
   }
 }
 
+/** SQLite orders every text before every blob. So an upper bound always stands in the query as a plain comparison, which an index can end at. */
+const ABOVE_ALL_TEXT = Buffer.alloc(0)
+
 function prepareReads(db: Database.Database) {
   const rows = (text: string) => db.prepare(text).raw()
   const seek = (comparison: '>=' | '>') =>
     rows(
       `SELECT key, ${VERSION_COLUMNS.replace('metadata', "''")} FROM object
-       WHERE bucket_id = @bucketId AND key ${comparison} @from AND (@upTo IS NULL OR key < @upTo) ORDER BY key LIMIT @limit`,
+       WHERE bucket_id = @bucketId AND key ${comparison} @from AND key < @upTo ORDER BY key LIMIT @limit`,
     )
   const listed = `key, ${VERSION_COLUMNS.replace('metadata', "''")}`
   return {
@@ -320,7 +335,7 @@ function prepareReads(db: Database.Database) {
     owner: db.prepare(`SELECT display_name FROM owner WHERE id = ?`).pluck(),
     bucket: rows(`SELECT ${BUCKET_COLUMNS} FROM bucket WHERE name = ?`),
     buckets: rows(
-      `SELECT ${BUCKET_COLUMNS} FROM bucket WHERE name > @after AND name >= @prefix AND (@upTo IS NULL OR name < @upTo)
+      `SELECT ${BUCKET_COLUMNS} FROM bucket WHERE name > @after AND name >= @prefix AND name < @upTo
        AND (@ownerId IS NULL OR owner_id = @ownerId) ORDER BY name LIMIT @limit`,
     ),
     config: db.prepare(`SELECT document FROM bucket_config WHERE bucket_id = ? AND name = ?`).pluck(),
@@ -340,9 +355,9 @@ function prepareReads(db: Database.Database) {
     // newest first within a key; each side is an index range, so the two are merged, not sorted
     seekVersions: rows(
       `SELECT * FROM (
-         SELECT ${listed}, 1 AS is_live FROM object WHERE bucket_id = @bucketId AND key >= @from AND (@upTo IS NULL OR key < @upTo)
+         SELECT ${listed}, 1 AS is_live FROM object WHERE bucket_id = @bucketId AND key >= @from AND key < @upTo
          UNION ALL
-         SELECT ${listed}, 0 FROM history WHERE bucket_id = @bucketId AND key >= @from AND (@upTo IS NULL OR key < @upTo)
+         SELECT ${listed}, 0 FROM history WHERE bucket_id = @bucketId AND key >= @from AND key < @upTo
        ) WHERE key > @from OR seq < @belowSeq ORDER BY key, seq DESC LIMIT @limit`,
     ),
     released: db.prepare(`SELECT id FROM released_blob WHERE released_ms <= ? ORDER BY released_ms LIMIT ?`).pluck(),
@@ -400,7 +415,7 @@ function listVersionsPage(read: ReturnType<typeof prepareReads>, bucketId: numbe
     const rows = read.seekVersions.all({
       bucketId,
       from,
-      upTo: upTo ?? null,
+      upTo: upTo ?? ABOVE_ALL_TEXT,
       belowSeq,
       limit: Math.min(maxKeys + 1, VERSION_ROWS),
     }) as VersionListRow[]
