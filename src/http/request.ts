@@ -12,7 +12,6 @@ const SINGLE_HEADERS = new Set([
   'content-md5',
   'content-type',
   'expect',
-  'if-range',
   'range',
   'transfer-encoding',
   'x-amz-content-sha256',
@@ -21,7 +20,10 @@ const SINGLE_HEADERS = new Set([
   'x-amz-decoded-content-length',
   'x-amz-if-match-last-modified-time',
   'x-amz-if-match-size',
+  'x-amz-mp-object-size',
+  'x-amz-rename-source',
   'x-amz-security-token',
+  'x-amz-write-offset-bytes',
 ])
 
 /** Query parameters that stand for headers in a presigned URL: all `x-amz-*` but those of the signature itself, and the conditions. */

@@ -41,6 +41,8 @@ test.after.always((t) => t.context.server.stop())
 const list = `<Delete><Object><Key>${SECRET_KEY}</Key></Object><Object><Key>missing</Key></Object></Delete>`
 const VERSIONING = '<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>'
 
+const PART = { partNumber: '1', uploadId: 'u' }
+
 /** What somebody may try with a bucket that is not theirs: B is that bucket, O the one that is. */
 const ATTEMPTS: readonly (readonly [string, Omit<S3Request, 'credential'>])[] = [
   ['HeadBucket', { method: 'HEAD', bucket: 'B' }],
@@ -73,6 +75,12 @@ const ATTEMPTS: readonly (readonly [string, Omit<S3Request, 'credential'>])[] = 
   ['CopyObject of a missing key', { method: 'PUT', bucket: 'O', key: 'stolen', headers: { 'x-amz-copy-source': '/B/missing' } }],
   ['CreateMultipartUpload', { method: 'POST', bucket: 'B', key: 'new', query: { uploads: '' } }],
   ['UploadPart', { method: 'PUT', bucket: 'B', key: 'new', query: { partNumber: '1', uploadId: 'u' }, body: 'x' }],
+  ['UploadPartCopy into it', { method: 'PUT', bucket: 'B', key: 'new', query: PART, headers: { 'x-amz-copy-source': `/O/${STANDING}` } }],
+  ['CompleteMultipartUpload', { method: 'POST', bucket: 'B', key: 'new', query: { uploadId: 'u' }, body: '<CompleteMultipartUpload/>' }],
+  ['AbortMultipartUpload', { method: 'DELETE', bucket: 'B', key: 'new', query: { uploadId: 'u' } }],
+  ['ListParts', { bucket: 'B', key: 'new', query: { uploadId: 'u' } }],
+  ['an append', { method: 'PUT', bucket: 'B', key: SECRET_KEY, body: 'x', headers: { 'x-amz-write-offset-bytes': '27' } }],
+  ['RenameObject', { method: 'PUT', bucket: 'B', key: 'new', query: { renameObject: '' }, headers: { 'x-amz-rename-source': `/B/${SECRET_KEY}` } }],
   ['DeleteObject', { method: 'DELETE', bucket: 'B', key: SECRET_KEY }],
   ['DeleteObject of a version', { method: 'DELETE', bucket: 'B', key: SECRET_KEY, query: { versionId: 'null' } }],
   ['DeleteObject of a missing key', { method: 'DELETE', bucket: 'B', key: 'missing' }],
@@ -105,6 +113,34 @@ for (const [name, attempt] of ATTEMPTS) {
     await assertState(t, yard, before)
   })
 }
+
+test.serial('A-02 A-23 the parts of an upload may not come out of a bucket of somebody else, nor be seen by them', async (t) => {
+  const { server, alice, bob, yard } = t.context
+  const { bucket } = yard
+  const begun = await request(server, { method: 'POST', bucket, key: 'parts', query: { uploads: '' }, credential: alice })
+  const uploadId = xmlText(begun.text, 'UploadId') ?? ''
+  t.is(begun.status, 200, begun.text)
+  for (const range of [undefined, 'bytes=0-3']) {
+    const headers = { 'x-amz-copy-source': `/${yard.victim}/${SECRET_KEY}`, ...(range === undefined ? {} : { 'x-amz-copy-source-range': range }) }
+    const copied = await request(server, { method: 'PUT', bucket, key: 'parts', query: { partNumber: '1', uploadId }, headers, credential: alice })
+    t.is(copied.status, 403, copied.text)
+  }
+  const rename = {
+    method: 'PUT',
+    bucket,
+    key: 'renamed',
+    query: { renameObject: '' },
+    headers: { 'x-amz-rename-source': `/${yard.victim}/${SECRET_KEY}` },
+  }
+  t.true([400, 403, 404].includes((await request(server, { ...rename, credential: alice })).status))
+  for (const method of ['GET', 'DELETE', 'POST']) {
+    t.is((await request(server, { method, bucket, key: 'parts', query: { uploadId }, credential: bob })).status, 403)
+  }
+  const listed = await request(server, { bucket, key: 'parts', query: { uploadId }, credential: alice })
+  t.deepEqual([listed.status, xmlTexts(listed.text, 'PartNumber')], [200, []])
+  t.is((await request(server, { method: 'DELETE', bucket, key: 'parts', query: { uploadId }, credential: alice })).status, 204)
+  t.is((await request(server, { bucket: yard.victim, key: SECRET_KEY })).text, SECRET_BODY)
+})
 
 test.serial('A-02 the owner of a bucket and root may read it, write it, copy within it and delete from it', async (t) => {
   const { server, alice, yard } = t.context
