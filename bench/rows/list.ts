@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { NO_TRAITS } from '../../src/domain/model.ts'
 import { UNCONDITIONAL } from '../../src/domain/precondition.ts'
 import { openStores, type Stores } from '../../src/engine/stores.ts'
 import { expectStatus, request, xmlBlocks } from '../../test/kit/s3.ts'
@@ -33,7 +34,7 @@ const LISTS = [
 
 /** Through the store, in this process, before the server starts on its directory: over HTTP it would take minutes. */
 async function fill(stores: Stores, name: string, keys: Iterable<string>): Promise<void> {
-  const { bucket } = await stores.metadata.createBucket(name, 'bench')
+  const { bucket } = await stores.metadata.createBucket({ name, ownerId: 'bench', hasObjectLock: false })
   const commit = (key: string) =>
     stores.metadata.commitVersion(
       {
@@ -46,6 +47,7 @@ async function fill(stores: Stores, name: string, keys: Iterable<string>): Promi
         storageClass: 'STANDARD',
         metadata: { headers: { 'content-type': 'binary/octet-stream' }, user: {} },
         checksum: undefined,
+        traits: NO_TRAITS,
       },
       { when: UNCONDITIONAL, openedAtSeq: 0 },
     )
@@ -102,6 +104,7 @@ export const listRow: RowFunction = async (options) => {
     const stores = await openStores({
       dataDir,
       inlineBytes: 1024,
+      graceMs: 0,
       onFatal: (error) => {
         throw error
       },

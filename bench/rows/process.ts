@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, rm, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { NO_TRAITS } from '../../src/domain/model.ts'
 import { UNCONDITIONAL } from '../../src/domain/precondition.ts'
 import { openStores, type Stores } from '../../src/engine/stores.ts'
 import { createBucket, expectStatus, request } from '../../test/kit/s3.ts'
@@ -35,6 +36,7 @@ async function commitSparse(stores: Stores, dataDir: string, bucketId: number, k
       storageClass: 'STANDARD',
       metadata: { headers: { 'content-type': 'binary/octet-stream' }, user: {} },
       checksum: undefined,
+      traits: NO_TRAITS,
     },
     { when: UNCONDITIONAL, openedAtSeq: 0 },
   )
@@ -56,8 +58,8 @@ async function timeCopies(server: RunningServer, key: string): Promise<number> {
 export const copyRow: RowFunction = async (options) => {
   const dataDir = await mkdtemp(join(tmpdir(), 'matchbox-bench-'))
   try {
-    const stores = await openStores({ dataDir, inlineBytes: 1024, onFatal: failLoudly })
-    const { bucket } = await stores.metadata.createBucket('copies', 'bench')
+    const stores = await openStores({ dataDir, inlineBytes: 1024, graceMs: 0, onFatal: failLoudly })
+    const { bucket } = await stores.metadata.createBucket({ name: 'copies', ownerId: 'bench', hasObjectLock: false })
     await commitSparse(stores, dataDir, bucket.id, 'large', 5 * 1024 * MIB)
     await commitSparse(stores, dataDir, bucket.id, 'small', 5 * MIB)
     await stores.close()

@@ -29,9 +29,10 @@ import type {
   TraitsChange,
   WriteCondition,
 } from '../metadata-store.ts'
-import { BUCKET_COLUMNS, type BucketRow, bucketOf, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
+import { BUCKET_COLUMNS, type BucketRow, boundOf, bucketOf, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
 import { openDatabase } from './schema.ts'
 import { prepareUploadReads } from './upload-reads.ts'
+import { prepareVersionReads } from './version-reads.ts'
 import { Writer } from './writer.ts'
 
 export interface MetadataStoreOptions {
@@ -62,6 +63,7 @@ export class SqliteMetadataStore implements MetadataStore {
   readonly #db: Database.Database
   readonly #writer: Writer
   readonly #uploads: ReturnType<typeof prepareUploadReads>
+  readonly #versions: ReturnType<typeof prepareVersionReads>
   readonly #reads: ReturnType<typeof prepareReads>
   readonly #sharesSnapshots: boolean
   readonly #contents = new LRUCache<number, StoredContent & { kind: 'inline' }>({
@@ -74,6 +76,7 @@ export class SqliteMetadataStore implements MetadataStore {
     this.#db = db
     this.#writer = writer
     this.#uploads = prepareUploadReads(db)
+    this.#versions = prepareVersionReads(db)
     this.#reads = prepareReads(db)
     this.#sharesSnapshots = isOnlyWriter
     writer.onReplies = this.#endSnapshot
@@ -144,7 +147,7 @@ export class SqliteMetadataStore implements MetadataStore {
 
   async listBuckets(query: { ownerId?: string; prefix: string; after: string; limit: number }): Promise<readonly Bucket[]> {
     const { ownerId, prefix, after, limit } = query
-    const parameters = { ownerId: ownerId ?? null, prefix, after, upTo: successorOfPrefix(prefix) ?? ABOVE_ALL_TEXT, limit }
+    const parameters = { ownerId: ownerId ?? null, prefix, after, upTo: boundOf(successorOfPrefix(prefix)), limit }
     return (this.#read.buckets.all(parameters) as BucketRow[]).map(bucketOf)
   }
 
@@ -205,14 +208,14 @@ export class SqliteMetadataStore implements MetadataStore {
   async listObjects(bucketId: number, query: ListQuery): Promise<ListPage> {
     const page = this.#inSnapshot(({ seekFrom, seekAfter }) =>
       listPage(query, (from, inclusive, upTo, limit) =>
-        ((inclusive ? seekFrom : seekAfter).all({ bucketId, from, upTo: upTo ?? ABOVE_ALL_TEXT, limit }) as VersionRow[]).map(versionOf),
+        ((inclusive ? seekFrom : seekAfter).all({ bucketId, from, upTo: boundOf(upTo), limit }) as VersionRow[]).map(versionOf),
       ),
     )
     return { objects: page.rows, commonPrefixes: page.commonPrefixes, isTruncated: page.isTruncated, last: page.last }
   }
 
   async listVersions(bucketId: number, query: ListVersionsQuery): Promise<ListVersionsPage> {
-    return this.#inSnapshot((read) => listVersionsPage(read, bucketId, query))
+    return this.#versions.listVersions(bucketId, query)
   }
 
   commitVersion(version: NewVersion, when: WriteCondition) {
@@ -312,9 +315,6 @@ export class SqliteMetadataStore implements MetadataStore {
   }
 }
 
-/** SQLite orders every text before every blob. So an upper bound always stands in the query as a plain comparison, which an index can end at. */
-const ABOVE_ALL_TEXT = Buffer.alloc(0)
-
 function prepareReads(db: Database.Database) {
   const rows = (text: string) => db.prepare(text).raw()
   const seek = (comparison: '>=' | '>') =>
@@ -322,7 +322,6 @@ function prepareReads(db: Database.Database) {
       `SELECT key, ${VERSION_COLUMNS.replace('metadata', "''")} FROM object
        WHERE bucket_id = @bucketId AND key ${comparison} @from AND key < @upTo ORDER BY key LIMIT @limit`,
     )
-  const listed = `key, ${VERSION_COLUMNS.replace('metadata', "''")}`
   return {
     begin: db.prepare('BEGIN'),
     commit: db.prepare('COMMIT'),
@@ -352,14 +351,6 @@ function prepareReads(db: Database.Database) {
     changeSeq: db.prepare(`SELECT value FROM counter WHERE name = 'change_seq'`).pluck(),
     seekFrom: seek('>='),
     seekAfter: seek('>'),
-    // newest first within a key; each side is an index range, so the two are merged, not sorted
-    seekVersions: rows(
-      `SELECT * FROM (
-         SELECT ${listed}, 1 AS is_live FROM object WHERE bucket_id = @bucketId AND key >= @from AND key < @upTo
-         UNION ALL
-         SELECT ${listed}, 0 FROM history WHERE bucket_id = @bucketId AND key >= @from AND key < @upTo
-       ) WHERE key > @from OR seq < @belowSeq ORDER BY key, seq DESC LIMIT @limit`,
-    ),
     released: db.prepare(`SELECT id FROM released_blob WHERE released_ms <= ? ORDER BY released_ms LIMIT ?`).pluck(),
     knownBlobs: db
       .prepare(
@@ -367,80 +358,5 @@ function prepareReads(db: Database.Database) {
          WHERE EXISTS (SELECT 1 FROM blob WHERE id = wanted.value) OR EXISTS (SELECT 1 FROM released_blob WHERE id = wanted.value)`,
       )
       .pluck(),
-  }
-}
-
-/** Rows read at a time while a version listing is gathered. */
-const VERSION_ROWS = 1000
-
-type VersionListRow = readonly [...VersionRow, isLive: number]
-
-function listVersionsPage(read: ReturnType<typeof prepareReads>, bucketId: number, query: ListVersionsQuery): ListVersionsPage {
-  const { prefix, delimiter, after, afterVersionId, maxKeys } = query
-  const upTo = successorOfPrefix(prefix)
-  const versions: (ObjectVersion & { readonly isLatest: boolean })[] = []
-  const commonPrefixes: string[] = []
-  const page = (isTruncated: boolean, nextKey?: string, nextVersionId?: string): ListVersionsPage => ({
-    versions,
-    commonPrefixes,
-    isTruncated,
-    nextKey,
-    nextVersionId,
-  })
-  if (maxKeys === 0) return page(false)
-  const groupOf = (key: string): string | undefined => {
-    if (delimiter === undefined) return undefined
-    const at = key.indexOf(delimiter, prefix.length)
-    return at === -1 ? undefined : key.slice(0, at + delimiter.length)
-  }
-  let from = prefix
-  let belowSeq = Number.MAX_SAFE_INTEGER
-  let lastKey: string | undefined
-  let last: readonly [key: string, versionId: string | undefined] | undefined
-  if (after !== undefined && after >= prefix) {
-    const group = after.startsWith(prefix) ? groupOf(after) : undefined
-    if (group !== undefined) {
-      const behind = successorOfPrefix(group)
-      if (behind === undefined) return page(false)
-      from = behind
-    } else {
-      from = after
-      const marker =
-        afterVersionId === undefined ? undefined : (read.version.get({ bucketId, key: after, versionId: afterVersionId }) as VersionRow | undefined)
-      belowSeq = marker?.[1] ?? 0
-      lastKey = after
-    }
-  }
-  for (;;) {
-    const rows = read.seekVersions.all({
-      bucketId,
-      from,
-      upTo: upTo ?? ABOVE_ALL_TEXT,
-      belowSeq,
-      limit: Math.min(maxKeys + 1, VERSION_ROWS),
-    }) as VersionListRow[]
-    if (rows.length === 0) return page(false)
-    let skipped = false
-    for (const row of rows) {
-      const key = row[0]
-      if (versions.length + commonPrefixes.length === maxKeys) return page(true, last?.[0], last?.[1])
-      const group = groupOf(key)
-      if (group !== undefined) {
-        commonPrefixes.push(group)
-        last = [group, undefined]
-        const behind = successorOfPrefix(group)
-        if (behind === undefined) return page(false)
-        from = behind
-        belowSeq = Number.MAX_SAFE_INTEGER
-        skipped = true
-        break
-      }
-      versions.push({ ...versionOf(row as unknown as VersionRow), isLatest: key !== lastKey })
-      lastKey = key
-      last = [key, row[2]]
-      from = key
-      belowSeq = row[1]
-    }
-    if (!skipped && rows.length < Math.min(maxKeys + 1, VERSION_ROWS)) return page(false)
   }
 }

@@ -65,6 +65,14 @@ export function traitsText(traits: VersionTraits): string | null {
   return traits === NO_TRAITS || Object.keys(traits).length === 0 ? null : JSON.stringify(traits)
 }
 
+/** Bound of a range that has none: in SQLite's order a blob stands behind every text. A bound that may be NULL would be no bound of an index. */
+const NO_BOUND = Buffer.alloc(0)
+
+/** Upper end of a range of an index over texts. */
+export function boundOf(upTo: string | undefined): string | Buffer {
+  return upTo ?? NO_BOUND
+}
+
 export const UPLOAD_COLUMNS = 'upload_id, bucket_id, key, opened_at_seq, initiated_ms, owner_id, storage_class, metadata, checksum_plan, traits'
 
 export type UploadRow = readonly [

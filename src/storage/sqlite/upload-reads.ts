@@ -3,7 +3,7 @@ import type Database from 'better-sqlite3'
 import { type ListingRow, listPage } from '../../domain/listing.ts'
 import type { Checksum, ObjectPart, Upload, UploadedPart } from '../../domain/model.ts'
 import type { CompletedUpload, ListUploadsPage, ListUploadsQuery } from '../metadata-store.ts'
-import { PART_COLUMNS, type PartRow, partOf, UPLOAD_COLUMNS, type UploadRow, uploadOf } from './rows.ts'
+import { boundOf, PART_COLUMNS, type PartRow, partOf, UPLOAD_COLUMNS, type UploadRow, uploadOf } from './rows.ts'
 
 type ObjectPartRow = readonly [partNumber: number, startByte: number, sizeBytes: number, checksum: string | null]
 
@@ -15,7 +15,7 @@ export function prepareUploadReads(db: Database.Database) {
   const upload = rows(`SELECT ${UPLOAD_COLUMNS} FROM upload WHERE bucket_id = ? AND key = ? AND upload_id = ?`)
   const uploads = rows(
     `SELECT ${UPLOAD_COLUMNS} FROM upload
-     WHERE bucket_id = @bucketId AND (key, upload_id) > (@key, @uploadId) AND (@upTo IS NULL OR key < @upTo) ORDER BY key, upload_id LIMIT @limit`,
+     WHERE bucket_id = @bucketId AND (key, upload_id) > (@key, @uploadId) AND key < @upTo ORDER BY key, upload_id LIMIT @limit`,
   )
   const completed = db.prepare(`SELECT result FROM completed_upload WHERE upload_id = ? AND bucket_id = ? AND key = ?`).pluck()
   const parts = rows(`SELECT ${PART_COLUMNS} FROM part WHERE upload_id = ? AND part_number > ? ORDER BY part_number LIMIT ?`)
@@ -36,7 +36,7 @@ export function prepareUploadReads(db: Database.Database) {
         { prefix, delimiter, after: from, maxKeys: maxUploads },
         (place, _inclusive, upTo, limit) => {
           const [key, uploadId] = keyAndId(place)
-          const found = uploads.all({ bucketId, key, uploadId: uploadId ?? '', upTo: upTo ?? null, limit }) as UploadRow[]
+          const found = uploads.all({ bucketId, key, uploadId: uploadId ?? '', upTo: boundOf(upTo), limit }) as UploadRow[]
           return found.map((row) => ({ key: placeOf(row[2], row[0]), upload: uploadOf(row) }))
         },
       )

@@ -1,5 +1,4 @@
 /** Changes of object versions, each a function that runs inside an open transaction of the writer. Here the conditions are judged for real. */
-import { randomBytes } from 'node:crypto'
 import type Database from 'better-sqlite3'
 import { NULL_VERSION, type ObjectVersion, type VersioningState, type VersionTraits } from '../../domain/model.ts'
 import { isLocked, mayChangeRetention } from '../../domain/object-lock.ts'
@@ -28,6 +27,7 @@ import type {
 import type { Contents } from './contents.ts'
 import { traitsText, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
 import type { Transaction } from './transaction.ts'
+import { versionIdOf } from './version-ids.ts'
 
 export type VersionMutations = ReturnType<typeof prepareVersionMutations>
 
@@ -63,8 +63,9 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
   const changeOf = sql(`SELECT seq FROM key_change WHERE bucket_id = ? AND key = ?`).pluck()
   const putChange = sql(`INSERT OR REPLACE INTO key_change VALUES (?, ?, ?, ?)`)
 
+  /** The id of a new version, under the number `transaction.seq`. */
   function newVersionId(versioning: VersioningState): string {
-    return versioning === 'enabled' ? randomBytes(24).toString('base64url') : NULL_VERSION
+    return versioning === 'enabled' ? versionIdOf(transaction.seq) : NULL_VERSION
   }
 
   function findCurrent(bucketId: number, key: string, versioning: VersioningState): ObjectVersion | undefined {
@@ -213,8 +214,9 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
       putChange.run(bucketId, key, ++transaction.seq, transaction.nowMs)
       return { kind: 'deleted', isDeleteMarker: false, versionId: undefined }
     }
+    transaction.seq++
     const markerId = newVersionId(versioning)
-    putHistory.run(bucketId, key, ++transaction.seq, markerId, transaction.nowMs, 0, '', 0, ownerId, 'STANDARD', '', null, null)
+    putHistory.run(bucketId, key, transaction.seq, markerId, transaction.nowMs, 0, '', 0, ownerId, 'STANDARD', '', null, null)
     return { kind: 'deleted', isDeleteMarker: true, versionId: markerId }
   }
 
