@@ -9,11 +9,17 @@ const READ_ACTIONS = new Set([
   's3:ListBucketMultipartUploads',
   's3:ListMultipartUploadParts',
   's3:GetBucketLocation',
+  's3:GetBucketObjectLockConfiguration',
   's3:GetBucketVersioning',
   's3:GetObject',
   's3:GetObjectVersion',
   's3:GetObjectAttributes',
+  's3:GetObjectLegalHold',
+  's3:GetObjectRetention',
 ])
+
+/** What nobody may without a signature, whatever the setting `anonymous` says. */
+const SIGNED_ACTIONS = new Set(['s3:BypassGovernanceRetention'])
 
 /**
  * May this identity do this? Root may everything; a bucket belongs to the owner who made it; who sends no signature may do what
@@ -27,6 +33,7 @@ export function isAllowed(identity: Identity, action: string, bucket: Bucket | u
     case 'key':
       return bucket === undefined || bucket.ownerId === identity.owner.id
     case 'anonymous':
+      if (SIGNED_ACTIONS.has(action)) return false
       return anonymous === 'write' || (anonymous === 'read' && READ_ACTIONS.has(action))
     default:
       return identity.kind satisfies never

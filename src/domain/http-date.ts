@@ -44,6 +44,27 @@ export function parseHttpDate(value: string, nowMs: number): number | undefined 
   return timestamp(Number(parts[6]), monthOf(parts[1]), Number(parts[2]), Number(parts[3]), Number(parts[4]), Number(parts[5]), 0)
 }
 
+/** The last instant that ISO 8601 writes with a year of four digits. */
+const LAST_INSTANT_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+
+/**
+ * Reads an instant in extended ISO 8601 with a zone, to the millisecond; finer fractions are cut off.
+ * @returns milliseconds since the epoch, or undefined for anything else, and for what lies behind the year 9999
+ */
+export function parseIsoInstant(value: string): number | undefined {
+  const text = value.trim()
+  const parts = ISO.exec(text)
+  const ms = parts === null ? undefined : parseHttpDate(text, 0)
+  if (ms === undefined) return undefined
+  const instant = ms + Number((/\.(\d{1,3})/.exec(text)?.[1] ?? '').padEnd(3, '0'))
+  return instant <= LAST_INSTANT_MS ? instant : undefined
+}
+
+/** The same, written: `2026-11-22T12:00:00.123Z`. */
+export function formatIsoInstant(ms: number): string {
+  return new Date(ms).toISOString()
+}
+
 /** RFC 9110 5.6.7: what appears to be more than 50 years ahead means the most recent past year with the same last two digits. */
 function rfc850(parts: RegExpExecArray, nowMs: number): number | undefined {
   const now = new Date(nowMs)

@@ -36,6 +36,9 @@ export const XML_ELEMENTS_MAX = 50_000
 /** Name of a bucket. https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html */
 export const BUCKET_NAME_MIN = 3
 export const BUCKET_NAME_MAX = 63
+/** Default retention of a bucket. https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html */
+export const RETENTION_DAYS_MAX = 36_500
+export const RETENTION_YEARS_MAX = 100
 /** Entity tags in one If-Match or If-None-Match. */
 export const ENTITY_TAGS_MAX = 256
 /** Request line and header section of a request together; Node refuses more with 431. */

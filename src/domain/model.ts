@@ -64,7 +64,10 @@ export interface Retention {
 export interface VersionTraits {
   readonly tags?: readonly Tag[]
   readonly retention?: Retention
-  readonly hasLegalHold?: true
+  /** false: it was lifted. */
+  readonly hasLegalHold?: boolean
+  /** What is stored cannot be read, so nobody knows whether the version is locked: it counts as locked, and its traits stay as they are. */
+  readonly isUnreadable?: true
 }
 
 export const NO_TRAITS: VersionTraits = Object.freeze({})

@@ -166,3 +166,15 @@ export function encodeKeyUrl(text: string): string {
   if (UNRESERVED_OR_SLASH.test(text)) return text
   return encodeAws(text).replaceAll('%2F', '/')
 }
+
+/** What an id of a version may look like, ours or one that came from elsewhere with its object: it goes back to clients in a header. */
+const VERSION_ID_SHAPE = /^[\w.~-]{1,1024}$/
+
+/** @throws {S3Error} InvalidArgument for a text that can be no id of a version */
+export function checkVersionId(versionId: string): void {
+  if (VERSION_ID_SHAPE.test(versionId)) return
+  throw new S3Error('InvalidArgument', {
+    message: versionId === '' ? 'Version id cannot be the empty string' : 'Invalid version id specified',
+    detail: { ArgumentName: 'versionId', ArgumentValue: versionId.slice(0, 1024) },
+  })
+}

@@ -248,14 +248,14 @@ export function findVersion(stores: Stores, bucket: Bucket, key: string, version
   const version = stores.metadata.findVersion(bucket, key, versionId)
   if (version === undefined) throw new S3Error('NoSuchVersion', { detail: { Key: key, VersionId: versionId } })
   if (!version.isDeleteMarker) return version
-  throw new S3Error('MethodNotAllowed', {
-    detail: { Method: 'GET', ResourceType: 'DeleteMarker' },
-    headers: {
-      'x-amz-delete-marker': 'true',
-      'x-amz-version-id': versionId,
-      'Last-Modified': formatHttpDate(version.modifiedMs),
-      Allow: 'DELETE',
-    },
+  throw markerNotAllowed('GET', versionId, { 'Last-Modified': formatHttpDate(version.modifiedMs) })
+}
+
+/** A delete marker that was named by its id: it has nothing to read or to change. */
+export function markerNotAllowed(method: string, versionId: string, headers: Readonly<Record<string, string>> = {}): S3Error {
+  return new S3Error('MethodNotAllowed', {
+    detail: { Method: method, ResourceType: 'DeleteMarker' },
+    headers: { 'x-amz-delete-marker': 'true', 'x-amz-version-id': versionId, ...headers, Allow: 'DELETE' },
   })
 }
 
@@ -344,7 +344,7 @@ export interface DeleteObjectInput {
 
 export type DeletedObject = Extract<DeleteResult, { readonly kind: 'deleted' }>
 
-/** @throws {S3Error} PreconditionFailed, NoSuchKey (If-Match on a missing key), NoSuchBucket */
+/** @throws {S3Error} PreconditionFailed, NoSuchKey (If-Match on a missing key), NoSuchBucket, AccessDenied (object lock) */
 export async function deleteObject(stores: Stores, input: DeleteObjectInput): Promise<DeletedObject> {
   const { bucket, key, versionId, when, compatibility, ownerId, bypassGovernance } = input
   if (isConditional(when)) {
@@ -360,8 +360,12 @@ export async function deleteObject(stores: Stores, input: DeleteObjectInput): Pr
 /** Why a deletion was not made, as the error that the client gets. */
 export function deleteRefused(result: Exclude<DeleteResult, { readonly kind: 'deleted' }>, bucket: Bucket, key: string): S3Error {
   if (result.kind === 'no-such-bucket') return noSuchBucket(bucket)
-  if (result.kind === 'locked') return new S3Error('AccessDenied', { message: 'Access Denied because object protected by object lock.' })
+  if (result.kind === 'locked') return lockedError()
   return refused(result, key)
+}
+
+export function lockedError(): S3Error {
+  return new S3Error('AccessDenied', { message: 'Access Denied because object protected by object lock.' })
 }
 
 function tooLarge(sizeBytes: number): S3Error {

@@ -17,6 +17,17 @@ export interface ServiceCall {
   allow(action: string, bucket: Bucket | undefined): void
 }
 
+/** Whether {@link ServiceCall.allow} would let it pass. */
+export function may(call: ServiceCall, action: string, bucket: Bucket): boolean {
+  try {
+    call.allow(action, bucket)
+    return true
+  } catch (error) {
+    if (error instanceof S3Error && error.code === 'AccessDenied') return false
+    throw error
+  }
+}
+
 export type BucketCall = ServiceCall & { readonly bucket: Bucket }
 export type ObjectCall = BucketCall & { readonly key: string }
 

@@ -8,9 +8,11 @@ import * as deleting from './handlers/delete-object.ts'
 import * as getting from './handlers/get-object.ts'
 import * as listing from './handlers/list-objects.ts'
 import * as multipart from './handlers/multipart.ts'
+import * as locking from './handlers/object-lock.ts'
 import * as putting from './handlers/put-object.ts'
 import * as renaming from './handlers/rename-object.ts'
 import * as versioning from './handlers/versioning.ts'
+import { LOCK_HEADERS } from './lock-headers.ts'
 import type { S3Request } from './request.ts'
 import type { S3Response } from './response.ts'
 
@@ -48,7 +50,7 @@ const RESPONSE_OVERRIDES = [
   'response-expires',
 ] as const
 const LISTING = ['prefix', 'delimiter', 'encoding-type', 'max-keys'] as const
-const OBJECT_WRITE_HEADERS = ['x-amz-acl', 'x-amz-meta-*', 'x-amz-storage-class', 'x-amz-website-redirect-location'] as const
+const OBJECT_WRITE_HEADERS = ['x-amz-acl', 'x-amz-meta-*', 'x-amz-storage-class', 'x-amz-website-redirect-location', ...LOCK_HEADERS] as const
 const COPY_SOURCE_HEADERS = ['x-amz-copy-source', 'x-amz-copy-source-if-*'] as const
 
 /** Rows for one document of a bucket or object: Get, Put and Delete of one subresource. */
@@ -239,14 +241,44 @@ export const OPERATIONS = {
   DeleteObjectTagging: { ...del('tagging', 's3:DeleteObjectTagging'), resource: 'object', optional: ['versionId'] },
   GetObjectAcl: { ...get('acl', 's3:GetObjectAcl'), resource: 'object', optional: ['versionId'] },
   PutObjectAcl: { ...put('acl', 's3:PutObjectAcl'), resource: 'object', optional: ['versionId'] },
-  GetObjectRetention: { ...get('retention', 's3:GetObjectRetention'), resource: 'object', optional: ['versionId'] },
-  PutObjectRetention: { ...put('retention', 's3:PutObjectRetention'), resource: 'object', optional: ['versionId'] },
-  GetObjectLegalHold: { ...get('legal-hold', 's3:GetObjectLegalHold'), resource: 'object', optional: ['versionId'] },
-  PutObjectLegalHold: { ...put('legal-hold', 's3:PutObjectLegalHold'), resource: 'object', optional: ['versionId'] },
+  GetObjectRetention: {
+    ...get('retention', 's3:GetObjectRetention'),
+    resource: 'object',
+    optional: ['versionId'],
+    handle: locking.getObjectRetention,
+  },
+  PutObjectRetention: {
+    ...put('retention', 's3:PutObjectRetention'),
+    resource: 'object',
+    optional: ['versionId'],
+    headers: ['x-amz-bypass-governance-retention'],
+    handle: locking.putObjectRetention,
+  },
+  GetObjectLegalHold: {
+    ...get('legal-hold', 's3:GetObjectLegalHold'),
+    resource: 'object',
+    optional: ['versionId'],
+    handle: locking.getObjectLegalHold,
+  },
+  PutObjectLegalHold: {
+    ...put('legal-hold', 's3:PutObjectLegalHold'),
+    resource: 'object',
+    optional: ['versionId'],
+    handle: locking.putObjectLegalHold,
+  },
 
   // documents of a bucket
-  GetObjectLockConfiguration: { ...get('object-lock', 's3:GetBucketObjectLockConfiguration'), resource: 'bucket' },
-  PutObjectLockConfiguration: { ...put('object-lock', 's3:PutBucketObjectLockConfiguration'), resource: 'bucket' },
+  GetObjectLockConfiguration: {
+    ...get('object-lock', 's3:GetBucketObjectLockConfiguration'),
+    resource: 'bucket',
+    handle: locking.getObjectLockConfiguration,
+  },
+  PutObjectLockConfiguration: {
+    ...put('object-lock', 's3:PutBucketObjectLockConfiguration'),
+    resource: 'bucket',
+    headers: ['x-amz-bucket-object-lock-token'],
+    handle: locking.putObjectLockConfiguration,
+  },
   GetBucketPolicy: { ...get('policy', 's3:GetBucketPolicy'), resource: 'bucket' },
   PutBucketPolicy: { ...put('policy', 's3:PutBucketPolicy'), resource: 'bucket' },
   DeleteBucketPolicy: { ...del('policy', 's3:DeleteBucketPolicy'), resource: 'bucket' },

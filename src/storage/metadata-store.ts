@@ -46,7 +46,7 @@ export interface MetadataStore {
   findConfig(bucketId: number, name: ConfigName): string | undefined
   /** Names and documents whose name begins with `prefix`, in order. */
   listConfigs(bucketId: number, prefix: string): Promise<readonly (readonly [name: string, document: string])[]>
-  /** `document` undefined removes it. `not-versioned`: object lock wants a versioned bucket. */
+  /** `document` undefined removes it, but never object lock. `not-versioned`: object lock wants a versioned bucket. */
   putConfig(bucketId: number, name: ConfigName, document: string | undefined): Promise<'done' | 'not-versioned' | 'no-such-bucket'>
 
   // -- reads -------------------------------------------------------------------------------------------------------------------------

@@ -44,12 +44,10 @@ export async function createBucket(call: BucketNameCall): Promise<S3Response> {
   const ownership = request.value('x-amz-object-ownership')
   if (ownership !== undefined && ownership !== 'BucketOwnerEnforced')
     throw headerNotImplemented('x-amz-object-ownership', `${ownership} is not supported`)
-  const lock = request.value('x-amz-bucket-object-lock-enabled')
-  if (lock !== undefined && lock.toLowerCase() !== 'false')
-    throw headerNotImplemented('x-amz-bucket-object-lock-enabled', 'Object lock is not supported')
+  const hasObjectLock = readObjectLock(request.value('x-amz-bucket-object-lock-enabled'))
   await readCreateDocument(call)
   const owner = identity.kind === 'anonymous' ? services.rootCredential.owner : identity.owner
-  const result = await stores.metadata.createBucket({ name: bucketName, ownerId: owner.id, hasObjectLock: false })
+  const result = await stores.metadata.createBucket({ name: bucketName, ownerId: owner.id, hasObjectLock })
   if (result.kind === 'exists') {
     const isOwners = result.bucket.ownerId === owner.id
     // in its oldest region S3 answers the owner as if the bucket were new, and changes nothing; in all others it refuses
@@ -57,6 +55,14 @@ export async function createBucket(call: BucketNameCall): Promise<S3Response> {
       throw new S3Error(isOwners ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists', { detail: { BucketName: bucketName } })
   }
   return { status: 200, headers: ['Location', `/${bucketName}`] }
+}
+
+/** @throws {S3Error} InvalidArgument */
+function readObjectLock(value: string | undefined): boolean {
+  const lower = value?.toLowerCase()
+  if (lower === undefined || lower === 'false') return false
+  if (lower === 'true') return true
+  throw new S3Error('InvalidArgument', { detail: { ArgumentName: 'x-amz-bucket-object-lock-enabled', ArgumentValue: value ?? '' } })
 }
 
 /** Any region is fine: there is one. Other settings of the document are refused rather than forgotten. */

@@ -1,14 +1,13 @@
 /** DeleteObject and DeleteObjects. */
-import { checksumOf, md5Hex } from '../../checksum/digests.ts'
 import { DELETE_OBJECTS_KEYS_MAX, DELETE_OBJECTS_XML_BYTES_MAX } from '../../domain/limits.ts'
-import { checkKey } from '../../domain/names.ts'
+import { checkKey, checkVersionId } from '../../domain/names.ts'
 import { type Precondition, UNCONDITIONAL } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
-import { verifyDigests } from '../../engine/digest-check.ts'
 import * as objects from '../../engine/objects.ts'
 import type { BucketCall, ObjectCall } from '../call.ts'
-import { readExpectedDigests } from '../object-headers.ts'
+import { readBypass } from '../lock-headers.ts'
 import { DELETE_CONDITION_HEADERS, deleteKeyPrecondition, deletePrecondition } from '../preconditions.ts'
+import { requireDigest } from '../required-digest.ts'
 import type { S3Response } from '../response.ts'
 import { headerNotImplemented } from '../screening.ts'
 import {
@@ -36,7 +35,7 @@ export async function deleteObject(call: ObjectCall): Promise<S3Response> {
     when: deletePrecondition(request, nowMs, compatibility),
     compatibility,
     ownerId: ownerOf(call),
-    bypassGovernance: false,
+    bypassGovernance: readBypass(call),
   })
   const headers: string[] = []
   if (deleted.isDeleteMarker) headers.push('x-amz-delete-marker', 'true')
@@ -54,8 +53,9 @@ interface KeyToDelete {
 export async function deleteObjects(call: BucketCall): Promise<S3Response> {
   const { bucket, stores, services, body, nowMs, identity } = call
   const { compatibility } = services.config
+  const bypassGovernance = readBypass(call)
   const bytes = await body.collect(DELETE_OBJECTS_XML_BYTES_MAX)
-  requireDigest(call, bytes)
+  requireDigest(call.request, body, bytes)
   const { keys, isQuiet } = readDeleteDocument(parseXml(bytes, 'Delete'))
   if (compatibility === 'aws') refuseAsAws(keys)
   const ownerId = identity.kind === 'anonymous' ? bucket.ownerId : identity.owner.id
@@ -64,6 +64,7 @@ export async function deleteObjects(call: BucketCall): Promise<S3Response> {
       const named = { Key: key, VersionId: versionId }
       try {
         checkKey(key)
+        if (versionId !== undefined) checkVersionId(versionId)
         const when: Precondition = texts === NO_TEXTS ? UNCONDITIONAL : deleteKeyPrecondition(texts, nowMs)
         call.allow(versionId === undefined ? 's3:DeleteObject' : 's3:DeleteObjectVersion', bucket)
         // no early look: what stands earlier in this request must have happened first
@@ -74,7 +75,7 @@ export async function deleteObjects(call: BucketCall): Promise<S3Response> {
           when,
           compatibility,
           ownerId,
-          bypassGovernance: false,
+          bypassGovernance,
         })
         if (result.kind !== 'deleted') throw objects.deleteRefused(result, bucket, key)
         if (isQuiet) return undefined
@@ -88,15 +89,6 @@ export async function deleteObjects(call: BucketCall): Promise<S3Response> {
   )
   const entries = results.filter((result) => result !== undefined)
   return { status: 200, headers: ['Content-Type', 'application/xml'], body: xmlDocument('DeleteResult', entries, S3_NAMESPACE) }
-}
-
-/** A flipped bit in this document deletes the wrong key: it must come with a digest. */
-function requireDigest({ request, body }: BucketCall, bytes: Buffer): void {
-  const expected = readExpectedDigests(request)
-  if (expected.md5Hex === undefined && expected.checksum === undefined) {
-    throw new S3Error('InvalidRequest', { message: 'Missing required header for this request: Content-MD5 OR x-amz-checksum-*' })
-  }
-  verifyDigests(expected, body.trailers, md5Hex(bytes), (algorithm) => checksumOf(algorithm, bytes))
 }
 
 const NO_TEXTS = { etag: undefined, lastModifiedTime: undefined, size: undefined }

@@ -3,12 +3,14 @@ import { parseEntityTagCondition, partsCount, strongMatch } from '../../domain/e
 import { parseHttpDate } from '../../domain/http-date.ts'
 import { LIST_PARTS_MAX, PART_NUMBER_MAX } from '../../domain/limits.ts'
 import type { ObjectVersion } from '../../domain/model.ts'
+import { checkVersionId } from '../../domain/names.ts'
 import { decideRead } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
 import { checksumHeader } from '../../engine/digest-check.ts'
 import { findVersion, openObject } from '../../engine/objects.ts'
 import { preconditionFailed } from '../../engine/refusals.ts'
 import type { ObjectCall } from '../call.ts'
+import { lockHeaders } from '../lock-headers.ts'
 import { headerValue, metadataHeaders, validatorHeaders } from '../object-headers.ts'
 import { readCountHeader } from '../paging.ts'
 import { readPrecondition } from '../preconditions.ts'
@@ -44,7 +46,7 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
   const { version } = opened
   const headers = validatorHeaders(bucket, version)
   if (opened.kind === 'not-modified') return { status: 304, headers: [...headers, ...metadataHeaders(version, NO_OVERRIDES, true)] }
-  headers.push(...metadataHeaders(version, overrides, false), 'Accept-Ranges', 'bytes')
+  headers.push(...metadataHeaders(version, overrides, false), ...lockHeaders(call, version), 'Accept-Ranges', 'bytes')
   let status = 200
   let lengthBytes = version.sizeBytes
   if (opened.kind === 'part') {
@@ -68,12 +70,7 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
 /** @throws {S3Error} InvalidArgument */
 export function readVersionId({ request }: ObjectCall): string | undefined {
   const versionId = request.parameter('versionId')
-  if (versionId === '') {
-    throw new S3Error('InvalidArgument', {
-      message: 'Version id cannot be the empty string',
-      detail: { ArgumentName: 'versionId', ArgumentValue: '' },
-    })
-  }
+  if (versionId !== undefined) checkVersionId(versionId)
   return versionId
 }
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { isChecksumValue } from '../../checksum/digests.ts'
 import { formatIsoDate, parseHttpDate } from '../../domain/http-date.ts'
 import { COMPLETE_XML_BYTES_MAX, LIST_PARTS_MAX, PART_NUMBER_MAX } from '../../domain/limits.ts'
-import { CHECKSUM_ALGORITHMS, type ChecksumPlan, NO_TRAITS, NULL_VERSION } from '../../domain/model.ts'
+import { CHECKSUM_ALGORITHMS, type ChecksumPlan, NULL_VERSION } from '../../domain/model.ts'
 import { encodeAws } from '../../domain/names.ts'
 import { UNCONDITIONAL } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
@@ -11,6 +11,7 @@ import { checksumHeader } from '../../engine/digest-check.ts'
 import * as multipart from '../../engine/multipart.ts'
 import { shownVersionId } from '../../engine/objects.ts'
 import { type BucketCall, type ObjectCall, requiredBucket } from '../call.ts'
+import { readLockTraits } from '../lock-headers.ts'
 import {
   checksumAlgorithm,
   readChecksumOf,
@@ -46,7 +47,7 @@ export async function createMultipartUpload(call: ObjectCall): Promise<S3Respons
     storageClass: readStorageClass(request),
     metadata: readMetadata(request, key, compatibility),
     checksumPlan,
-    traits: NO_TRAITS,
+    traits: readLockTraits(call),
   })
   const headers = checksumPlan === undefined ? [] : ['x-amz-checksum-algorithm', checksumPlan.algorithm, 'x-amz-checksum-type', checksumPlan.type]
   return xml('InitiateMultipartUploadResult', { Bucket: bucket.name, Key: key, UploadId: uploadId }, headers)

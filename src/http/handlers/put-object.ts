@@ -1,13 +1,14 @@
 /** PutObject and CopyObject. */
 import { formatIsoDate } from '../../domain/http-date.ts'
-import { type Bucket, type ChecksumAlgorithm, NO_TRAITS, NULL_VERSION } from '../../domain/model.ts'
-import { bucketNameProblem, checkKey, decodePercent } from '../../domain/names.ts'
+import { type Bucket, type ChecksumAlgorithm, NULL_VERSION } from '../../domain/model.ts'
+import { bucketNameProblem, checkKey, checkVersionId, decodePercent } from '../../domain/names.ts'
 import { isConditional } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
 import { appendObject } from '../../engine/append.ts'
 import { checksumHeader } from '../../engine/digest-check.ts'
 import * as objects from '../../engine/objects.ts'
 import { type ObjectCall, requiredBucket } from '../call.ts'
+import { readLockTraits, requireDigestOfLocked } from '../lock-headers.ts'
 import { checksumAlgorithm, readExpectedDigests, readMetadata, readStorageClass, refuseSharedAcl, unknownAlgorithm } from '../object-headers.ts'
 import { copySourcePrecondition, writePrecondition } from '../preconditions.ts'
 import type { S3Response } from '../response.ts'
@@ -19,16 +20,19 @@ export async function putObject(call: ObjectCall): Promise<S3Response> {
   if (request.header('content-length') === undefined && request.header('transfer-encoding') === undefined) throw new S3Error('MissingContentLength')
   refuseSharedAcl(request)
   const { compatibility } = services.config
+  const traits = readLockTraits(call)
+  const expected = readExpectedDigests(request)
+  requireDigestOfLocked(call, traits, expected)
   const input: objects.PutObjectInput = {
     bucket,
     key,
     when: writePrecondition(request, nowMs, compatibility),
     body,
-    expected: readExpectedDigests(request),
+    expected,
     ownerId: ownerOf(call),
     storageClass: readStorageClass(request),
     metadata: readMetadata(request, key, compatibility),
-    traits: NO_TRAITS,
+    traits,
   }
   const offsetBytes = readWriteOffset(call)
   const version = offsetBytes === undefined ? await objects.putObject(stores, input) : await appendObject(stores, input, offsetBytes)
@@ -90,7 +94,7 @@ export async function copyObject(call: ObjectCall): Promise<S3Response> {
     ownerId: ownerOf(call),
     storageClass,
     metadata: replaces ? readMetadata(request, key, compatibility) : undefined,
-    traits: NO_TRAITS,
+    traits: readLockTraits(call),
     keepsTags: true,
     checksumAlgorithm: readCopyChecksum(call),
     nowMs,
@@ -137,8 +141,8 @@ export function readCopySource(header: string): CopySource {
     new S3Error('InvalidArgument', { message, detail: { ArgumentName: 'x-amz-copy-source', ArgumentValue: header.slice(0, 1024) } })
   const mark = header.indexOf('?versionId=')
   const path = (mark === -1 ? header : header.slice(0, mark)).replace(/^\//, '')
-  const versionId = mark === -1 ? undefined : header.slice(mark + '?versionId='.length)
-  if (versionId === '' || versionId?.includes('?')) throw invalid('The version id of the copy source is not valid.')
+  const encodedVersionId = mark === -1 ? undefined : header.slice(mark + '?versionId='.length)
+  if (encodedVersionId === '' || encodedVersionId?.includes('?')) throw invalid('The version id of the copy source is not valid.')
   let decoded: string
   try {
     decoded = decodePercent(path, false)
@@ -151,7 +155,10 @@ export function readCopySource(header: string): CopySource {
   const key = decoded.slice(slash + 1)
   if (bucketNameProblem(bucketName) !== undefined) throw invalid('The bucket of the copy source is not valid.')
   checkKey(key)
-  return { bucketName, key, versionId: versionId === undefined ? undefined : decodePercent(versionId, false) }
+  if (encodedVersionId === undefined) return { bucketName, key, versionId: undefined }
+  const versionId = decodePercent(encodedVersionId, false)
+  checkVersionId(versionId)
+  return { bucketName, key, versionId }
 }
 
 export function checkSourceOwner(expected: string | undefined, bucket: Bucket): void {

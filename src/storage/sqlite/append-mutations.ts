@@ -23,7 +23,8 @@ export function prepareAppendMutations(transaction: Transaction, contents: Conte
       const contentId = ++transaction.seq
       contents.add(contentId, growth.content)
       const { md5Hex: etag, sizeBytes, checksum } = piece
-      return { ...versions.install({ ...version, etag, sizeBytes, checksum }, place, contentId), etag, sizeBytes, checksum }
+      const traits = versions.withDefaultRetention(version.traits, version.bucketId, place.versioning)
+      return { ...versions.install({ ...version, etag, sizeBytes, checksum, traits }, place, contentId), etag, sizeBytes, checksum }
     }
     if (offsetBytes !== live.sizeBytes) return { kind: 'wrong-offset', sizeBytes: live.sizeBytes }
     const count = partsCount(live.etag) ?? 1
@@ -33,8 +34,10 @@ export function prepareAppendMutations(transaction: Transaction, contents: Conte
     const etag = `${createHash('md5').update(`${live.etag}\n${piece.md5Hex}`).digest('hex')}-${count + 1}`
     const sizeBytes = live.sizeBytes + piece.sizeBytes
     const checksum = grownChecksum(live, append)
-    // what the object is besides its bytes stays as it was written first
-    const { ownerId, storageClass, metadata, traits } = live
+    // what the object is besides its bytes stays as it was written first; but a lock belongs to one version, and this is another
+    const { ownerId, storageClass, metadata } = live
+    const { tags, ...lock } = { ...version.traits, tags: live.traits.tags }
+    const traits = versions.withDefaultRetention(tags === undefined ? lock : { ...lock, tags }, version.bucketId, place.versioning)
     const committed = versions.install({ ...version, etag, sizeBytes, checksum, ownerId, storageClass, metadata, traits }, place, contentId)
     return { ...committed, etag, sizeBytes, checksum }
   }

@@ -60,6 +60,7 @@ export function prepareBucketMutations(db: Database.Database, transaction: Trans
       const versioning = versioningOf.get(bucketId)
       if (versioning === undefined) return 'no-such-bucket'
       if (name === OBJECT_LOCK_CONFIG && versioning !== 'enabled') return 'not-versioned'
+      if (name === OBJECT_LOCK_CONFIG && document === undefined) throw new TypeError('object lock is not taken away from a bucket')
       if (document === undefined) removeConfig.run(bucketId, name)
       else putConfigRow.run(bucketId, name, document)
       return 'done'

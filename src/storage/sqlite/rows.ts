@@ -10,6 +10,7 @@ import {
   type VersioningState,
   type VersionTraits,
 } from '../../domain/model.ts'
+import { isRetentionMode } from '../../domain/object-lock.ts'
 
 /** Columns of `object` and `history` behind bucket_id and key, in the order of {@link VersionRow}. */
 export const VERSION_COLUMNS = 'seq, version_id, modified_ms, size_bytes, etag, content_id, owner_id, storage_class, metadata, checksum, traits'
@@ -32,7 +33,6 @@ export type VersionRow = readonly [
 
 export function versionOf(row: VersionRow): ObjectVersion {
   const checksum = row[10]
-  const traits = row[11]
   return {
     key: row[0],
     seq: row[1],
@@ -46,7 +46,7 @@ export function versionOf(row: VersionRow): ObjectVersion {
     storageClass: row[8],
     metadata: row[9] === '' ? NO_METADATA : (JSON.parse(row[9]) as ObjectMetadata),
     checksum: checksum === null ? undefined : (JSON.parse(checksum) as Checksum),
-    traits: traits === null ? NO_TRAITS : (JSON.parse(traits) as VersionTraits),
+    traits: traitsOf(row[11]),
   }
 }
 
@@ -63,6 +63,27 @@ export function bucketOf(row: BucketRow): Bucket {
 /** The column of traits: null where there are none, as with most versions. */
 export function traitsText(traits: VersionTraits): string | null {
   return traits === NO_TRAITS || Object.keys(traits).length === 0 ? null : JSON.stringify(traits)
+}
+
+const UNREADABLE: VersionTraits = Object.freeze({ isUnreadable: true })
+
+/** What is not as it was written counts as locked, and not as without a lock. */
+function traitsOf(text: string | null): VersionTraits {
+  if (text === null) return NO_TRAITS
+  try {
+    const value: unknown = JSON.parse(text)
+    return isTraits(value) ? value : UNREADABLE
+  } catch {
+    return UNREADABLE
+  }
+}
+
+function isTraits(value: unknown): value is VersionTraits {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  const { retention, hasLegalHold } = value as VersionTraits
+  if (hasLegalHold !== undefined && typeof hasLegalHold !== 'boolean') return false
+  if (retention === undefined) return true
+  return typeof retention === 'object' && retention !== null && isRetentionMode(retention.mode) && Number.isSafeInteger(retention.untilMs)
 }
 
 /** Bound of a range that has none: in SQLite's order a blob stands behind every text. A bound that may be NULL would be no bound of an index. */
@@ -99,7 +120,7 @@ export function uploadOf(row: UploadRow): Upload {
     storageClass: row[6],
     metadata: JSON.parse(row[7]) as ObjectMetadata,
     checksumPlan: row[8] === null ? undefined : (JSON.parse(row[8]) as ChecksumPlan),
-    traits: row[9] === null ? NO_TRAITS : (JSON.parse(row[9]) as VersionTraits),
+    traits: traitsOf(row[9]),
   }
 }
 

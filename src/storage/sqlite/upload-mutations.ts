@@ -1,6 +1,7 @@
 /** Changes of multipart uploads, each a function that runs inside an open transaction of the writer. */
 import { randomBytes } from 'node:crypto'
 import type Database from 'better-sqlite3'
+import type { VersioningState } from '../../domain/model.ts'
 import type { Precondition } from '../../domain/precondition.ts'
 import type { CompletedUpload, CompleteResult, Completion, NewPart, NewUpload, PutPartResult } from '../metadata-store.ts'
 import type { Contents } from './contents.ts'
@@ -12,7 +13,7 @@ export type UploadMutations = ReturnType<typeof prepareUploadMutations>
 
 export function prepareUploadMutations(db: Database.Database, transaction: Transaction, contents: Contents, versions: VersionMutations) {
   const sql = (text: string) => db.prepare(text)
-  const bucketExists = sql(`SELECT 1 FROM bucket WHERE id = ?`).pluck()
+  const versioningOf = sql(`SELECT versioning FROM bucket WHERE id = ?`).pluck()
   const insertUpload = sql(`INSERT INTO upload (${UPLOAD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
   const findUpload = sql(`SELECT ${UPLOAD_COLUMNS} FROM upload WHERE bucket_id = ? AND key = ? AND upload_id = ?`).raw()
   const uploadsOfBucket = sql(`SELECT upload_id FROM upload WHERE bucket_id = ?`).pluck()
@@ -32,7 +33,8 @@ export function prepareUploadMutations(db: Database.Database, transaction: Trans
   }
 
   function createUpload(upload: NewUpload): { kind: 'created'; uploadId: string } | { kind: 'no-such-bucket' } {
-    if (bucketExists.get(upload.bucketId) === undefined) return { kind: 'no-such-bucket' }
+    const versioning = versioningOf.get(upload.bucketId) as VersioningState | undefined
+    if (versioning === undefined) return { kind: 'no-such-bucket' }
     const uploadId = newUploadId()
     insertUpload.run(
       uploadId,
@@ -44,7 +46,7 @@ export function prepareUploadMutations(db: Database.Database, transaction: Trans
       upload.storageClass,
       JSON.stringify(upload.metadata),
       upload.checksumPlan === undefined ? null : JSON.stringify(upload.checksumPlan),
-      traitsText(upload.traits),
+      traitsText(versions.withDefaultRetention(upload.traits, upload.bucketId, versioning)),
     )
     return { kind: 'created', uploadId }
   }

@@ -1,7 +1,7 @@
 /** Changes of object versions, each a function that runs inside an open transaction of the writer. Here the conditions are judged for real. */
 import type Database from 'better-sqlite3'
 import { NULL_VERSION, type ObjectVersion, type VersioningState, type VersionTraits } from '../../domain/model.ts'
-import { isLocked, mayChangeRetention } from '../../domain/object-lock.ts'
+import { isLocked, mayChangeRetention, parseLockDocument, retentionFrom } from '../../domain/object-lock.ts'
 import {
   decideCopySource,
   decideDelete,
@@ -11,18 +11,19 @@ import {
   type Precondition,
   type Target,
 } from '../../domain/precondition.ts'
-import type {
-  CommitResult,
-  Committed,
-  CopyResult,
-  DeleteResult,
-  Deletion,
-  NewCopy,
-  NewVersion,
-  Refusal,
-  TraitsChange,
-  TraitsResult,
-  WriteCondition,
+import {
+  type CommitResult,
+  type Committed,
+  type CopyResult,
+  type DeleteResult,
+  type Deletion,
+  type NewCopy,
+  type NewVersion,
+  OBJECT_LOCK_CONFIG,
+  type Refusal,
+  type TraitsChange,
+  type TraitsResult,
+  type WriteCondition,
 } from '../metadata-store.ts'
 import type { Contents } from './contents.ts'
 import { traitsText, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
@@ -45,6 +46,7 @@ export interface Place {
 export function prepareVersionMutations(db: Database.Database, transaction: Transaction, contents: Contents) {
   const sql = (text: string) => db.prepare(text)
   const versioningOf = sql(`SELECT versioning FROM bucket WHERE id = ?`).pluck()
+  const lockDocumentOf = sql(`SELECT document FROM bucket_config WHERE bucket_id = ? AND name = '${OBJECT_LOCK_CONFIG}'`).pluck()
   const currentLive = sql(`SELECT key, ${VERSION_COLUMNS} FROM object WHERE bucket_id = ? AND key = ?`).raw()
   const newestOld = sql(`SELECT key, ${VERSION_COLUMNS} FROM history WHERE bucket_id = ? AND key = ? ORDER BY seq DESC LIMIT 1`).raw()
   const oldByVersion = sql(`SELECT key, ${VERSION_COLUMNS} FROM history WHERE bucket_id = ? AND key = ? AND version_id = ?`).raw()
@@ -87,6 +89,26 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
     return versioning === undefined ? undefined : { bucketId, key, versioning, current: findCurrent(bucketId, key, versioning) }
   }
 
+  /** The traits of a new version: what it brings, and of the bucket's default what it does not bring. Only a versioned bucket has a lock. */
+  function withDefaultRetention(traits: VersionTraits, bucketId: number, versioning: VersioningState): VersionTraits {
+    if (versioning !== 'enabled' || traits.retention !== undefined) return traits
+    const document = lockDocumentOf.get(bucketId) as string | undefined
+    if (document === undefined) return traits
+    const { defaultRetention } = parseLockDocument(document)
+    return defaultRetention === undefined ? traits : { ...traits, retention: retentionFrom(defaultRetention, transaction.nowMs) }
+  }
+
+  /**
+   * Where the null version would be written over, but is locked, the new version stands beside it like in a versioned bucket. No bucket comes
+   * into this state, for object lock keeps versioning enabled; but should one, what is locked stays.
+   */
+  function keepingLocked(place: Place): Place {
+    const { bucketId, key, versioning, current } = place
+    if (versioning === 'enabled') return place
+    const nullVersion = current === undefined || current.versionId === NULL_VERSION ? current : findVersion(bucketId, key, NULL_VERSION)
+    return nullVersion !== undefined && isLocked(nullVersion.traits, transaction.nowMs, false) ? { ...place, versioning: 'enabled' } : place
+  }
+
   /** Take the live current version out of the way of a new one, as the bucket's versioning wants it. */
   function displaceCurrent({ bucketId, key, versioning, current }: Place): void {
     const live = current !== undefined && !current.isDeleteMarker
@@ -117,7 +139,8 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
   }
 
   /** Make `version` the current one under the number `transaction.seq`, which the caller has taken for it. */
-  function install(version: InstalledVersion, place: Place, contentId: number, modifiedMs = transaction.nowMs): Committed {
+  function install(version: InstalledVersion, found: Place, contentId: number, modifiedMs = transaction.nowMs): Committed {
+    const place = keepingLocked(found)
     const versionId = newVersionId(place.versioning)
     displaceCurrent(place)
     const { seq } = transaction
@@ -146,7 +169,8 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
     if (refusal !== undefined) return refusal
     const contentId = ++transaction.seq
     if (!contents.add(contentId, version.content)) return { kind: 'source-changed' }
-    return install(version, place, contentId)
+    const traits = withDefaultRetention(version.traits, version.bucketId, place.versioning)
+    return install({ ...version, traits }, place, contentId)
   }
 
   function copyVersion(copy: NewCopy, { when, openedAtSeq }: WriteCondition): CopyResult {
@@ -167,23 +191,24 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
     const checksum = copy.checksum?.checksum ?? source.checksum
     const { bucketId, ownerId, storageClass } = copy
     const tags = copy.keepsTags ? source.traits.tags : undefined
-    const traits = tags === undefined ? copy.traits : { ...copy.traits, tags }
+    const traits = withDefaultRetention(tags === undefined ? copy.traits : { ...copy.traits, tags }, bucketId, place.versioning)
     const metadata = copy.metadata ?? source.metadata
     const version = { bucketId, key: copy.key, etag, sizeBytes, ownerId, storageClass, metadata, checksum, traits }
     return { ...install(version, place, source.contentId), source, checksum }
   }
 
   /**
-   * Give the live object at `source` the key of `destination`, with everything that it is, its date included. In a versioned bucket the
+   * Give the live object at `source` the key of `destination`, with everything that it is, its date and its lock included. In a versioned bucket the
    * source gets a delete marker and keeps its versions.
    */
   function move(source: Place, destination: Place, ownerId: string): void {
     const version = source.current
     if (version === undefined) throw new Error('there is nothing to move')
-    const { bucketId, key } = destination
+    const { bucketId, key, versioning } = destination
     transaction.seq++
     contents.share(version.contentId)
-    install({ ...version, bucketId, key }, destination, version.contentId, version.modifiedMs)
+    const traits = withDefaultRetention(version.traits, bucketId, versioning)
+    install({ ...version, bucketId, key, traits }, destination, version.contentId, version.modifiedMs)
     removeCurrent(source, ownerId)
   }
 
@@ -206,7 +231,8 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
   }
 
   /** Take the current version away; in a versioned bucket a delete marker takes its place. */
-  function removeCurrent(place: Place, ownerId: string): DeleteResult {
+  function removeCurrent(found: Place, ownerId: string): DeleteResult {
+    const place = keepingLocked(found)
     const { bucketId, key, versioning } = place
     displaceCurrent(place)
     removeObject.run(bucketId, key)
@@ -245,7 +271,8 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
     const target = versionId === undefined ? place.current : findVersion(bucketId, key, versionId)
     if (target === undefined) return { kind: 'no-such-key' }
     if (target.isDeleteMarker) return { kind: 'delete-marker' }
-    const { retention } = target.traits
+    const { retention, isUnreadable } = target.traits
+    if (isUnreadable === true) return { kind: 'locked' }
     if (set.retention !== undefined && !mayChangeRetention(retention, set.retention ?? undefined, transaction.nowMs, bypassGovernance)) {
       return { kind: 'locked' }
     }
@@ -256,7 +283,7 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
     return { kind: 'changed', versionId: target.versionId }
   }
 
-  return { operations: { commitVersion, copyVersion, deleteObject, changeTraits }, placeOf, judgeWrite, install, move }
+  return { operations: { commitVersion, copyVersion, deleteObject, changeTraits }, placeOf, judgeWrite, install, move, withDefaultRetention }
 }
 
 export function targetOf(version: ObjectVersion | undefined): Target | undefined {
