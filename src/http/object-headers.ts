@@ -163,7 +163,7 @@ export function readChecksumOf(request: S3Request, what: 'body' | 'whole object'
   if (digits !== undefined && !isChecksumValue(only, digits)) {
     throw new S3Error('InvalidRequest', { message: `Value for ${checksumHeader(only)} header is invalid.` })
   }
-  if (value !== undefined && isOfBodyUnseen(request, only, value)) return undefined
+  if (what === 'body' && value !== undefined && isOfBodyUnseen(request, only, value)) return undefined
   return { algorithm: only, value }
 }
 

@@ -1,17 +1,19 @@
 /**
  * Everything but conditions that programs do with the AWS SDK. Long, because each operation has a line or two of its own and all share one server:
- * buckets, objects, copies, streams, checksums, ranges, keys, pages, versions, refusals.
+ * buckets, objects, copies, streams, checksums, ranges, keys, pages, versions, parts, refusals.
  */
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import {
-  ChecksumAlgorithm,
+  type ChecksumAlgorithm,
+  CompleteMultipartUploadCommand,
   CopyObjectCommand,
   CreateBucketCommand,
   CreateMultipartUploadCommand,
   DeleteBucketCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
+  GetBucketWebsiteCommand,
   GetObjectAttributesCommand,
   GetObjectCommand,
   HeadBucketCommand,
@@ -25,6 +27,7 @@ import {
   type PutObjectCommandInput,
   paginateListObjectsV2,
   type S3Client,
+  UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import test from 'ava'
 import { md5Hex } from '../kit/s3.ts'
@@ -160,9 +163,10 @@ const BODIES: readonly (readonly [name: string, body: (bytes: Buffer) => Pick<Pu
   ['a buffer', (bytes) => ({ Body: bytes })],
   ['a stream', (bytes) => ({ Body: piecesOf(bytes), ContentLength: bytes.length })],
 ]
-const STORED: readonly ChecksumAlgorithm[] = ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256']
+/** Those that the SDK computes by itself. */
+const COMPUTED: readonly ChecksumAlgorithm[] = ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256']
 
-for (const algorithm of STORED) {
+for (const algorithm of COMPUTED) {
   for (const [name, body] of BODIES) {
     test(`the AWS SDK stores the ${algorithm} of ${name}, gets it back and verifies it while reading`, async (t) => {
       const Bucket = await newBucket(`sdk-${algorithm.toLowerCase()}-${name.slice(2)}`)
@@ -322,11 +326,39 @@ test('the AWS SDK sees versions, reads an old one and undoes a delete in a versi
   t.is(await readText(Bucket, 'k'), 'two')
 })
 
+test('the AWS SDK uploads an object in parts, completes it under a condition, and reads it whole and by part', async (t) => {
+  const Bucket = await newBucket('sdk-parts')
+  const Key = 'k'
+  const parts = [patternOf(5 * 1024 * 1024), patternOf(1001)]
+  const { UploadId } = await client.send(new CreateMultipartUploadCommand({ Bucket, Key, ContentType: 'text/x-parts' }))
+  const uploaded = await Promise.all(
+    parts.map(async (Body, index) => {
+      const PartNumber = index + 1
+      const { ETag, ChecksumCRC32 } = await client.send(new UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body }))
+      return { ETag, ChecksumCRC32, PartNumber }
+    }),
+  )
+  const complete = { Bucket, Key, UploadId, MultipartUpload: { Parts: uploaded }, IfNoneMatch: '*' }
+  await client.send(new PutObjectCommand({ Bucket, Key, Body: 'in the way' }))
+  t.like(await refusalOf(client.send(new CompleteMultipartUploadCommand(complete))), { name: 'PreconditionFailed', condition: 'If-None-Match' })
+  await client.send(new DeleteObjectCommand({ Bucket, Key }))
+  // What AWS calls a conflict with the delete is over for good: the upload has to begin anew.
+  t.like(await refusalOf(client.send(new CompleteMultipartUploadCommand(complete))), { name: 'ConditionalRequestConflict', status: 409 })
+  const { ETag } = await client.send(new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts: uploaded } }))
+  t.regex(ETag ?? '', /^"[0-9a-f]{32}-2"$/)
+  const got = await client.send(new GetObjectCommand({ Bucket, Key }))
+  t.is(got.ContentType, 'text/x-parts')
+  t.deepEqual(Buffer.from((await got.Body?.transformToByteArray()) ?? []), Buffer.concat(parts))
+  const second = await client.send(new GetObjectCommand({ Bucket, Key, PartNumber: 2 }))
+  t.is(second.PartsCount, 2)
+  t.deepEqual(Buffer.from((await second.Body?.transformToByteArray()) ?? []), parts[1])
+})
+
 test('the AWS SDK is told by name what is not implemented, instead of being misunderstood', async (t) => {
   const Bucket = await newBucket('sdk-refused')
-  const refusal = await refusalOf(client.send(new CreateMultipartUploadCommand({ Bucket, Key: 'k' })))
+  const refusal = await refusalOf(client.send(new GetBucketWebsiteCommand({ Bucket })))
   t.like(refusal, { name: 'NotImplemented', status: 501 })
-  const tagged = await refusalOf(client.send(new PutObjectCommand({ Bucket, Key: 'k', Body: 'v', Tagging: 'a=b' })))
-  t.like(tagged, { name: 'NotImplemented', status: 501 })
+  const redirected = await refusalOf(client.send(new PutObjectCommand({ Bucket, Key: 'k', Body: 'v', SSECustomerAlgorithm: 'AES256' })))
+  t.like(redirected, { name: 'NotImplemented', status: 501 })
   t.is((await refusalOf(client.send(new HeadObjectCommand({ Bucket, Key: 'k' })))).status, 404)
 })

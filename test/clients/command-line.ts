@@ -54,7 +54,7 @@ async function checkPrograms(server: RunningServer, dir: string): Promise<void> 
       const own = join(dir, name)
       await mkdir(own)
       await writeTree(own)
-      const place = { server, dir: own, bucket: `clients-${name}`, path, env: environmentOf(server, own) }
+      const place = { server, dir: own, bucket: `clients-${name}`, path, version, env: environmentOf(server, own) }
       for (const { says, run } of checks) await check(`${version.startsWith('boto3') ? '' : `${command} `}${version}: ${says}`, () => run(place))
     }
   }

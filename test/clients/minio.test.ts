@@ -105,3 +105,11 @@ test('links that minio-js presigned upload and download without credentials', as
   t.is(await got.text(), 'linked')
   t.is((await fetch(upload.replace('by%20link', 'other'), { method: 'PUT', body: 'x' })).status, 403)
 })
+
+test('minio-js uploads a stream of unknown size as a multipart upload, whose parts it counts from 2', async (t) => {
+  const bucket = await newBucket('minio-parts')
+  const pieces = Array.from({ length: 6 }, (_, n) => Buffer.alloc(100_000, `piece ${n} `))
+  // For all it knows this could be 5 TiB, so its parts are larger than these bytes.
+  t.regex((await client.putObject(bucket, 'k', Readable.from(pieces))).etag, /^[0-9a-f]{32}-1$/)
+  t.deepEqual(await buffer(await client.getObject(bucket, 'k')), Buffer.concat(pieces))
+})

@@ -7,7 +7,7 @@ const SCRIPT = join(repositoryRoot, 'test/clients/programs/boto3-checks.py')
 
 const CHECKS: Readonly<Record<string, string>> = {
   objects: 'puts, gets, heads, copies, lists and deletes objects',
-  files: 'upload_file and download_file transfer a file, in ranges that are pinned by If-Match where this version does so',
+  files: 'upload_file, copy and download_file transfer a file in parts, pinned by If-Match where this version does so',
   create_once: 'creates an object once: the second time is PreconditionFailed on If-None-Match',
   compare_and_swap: 'raises a counter from four threads by compare and swap without losing an increment',
   safe_delete: 'deletes only the version that it has seen',

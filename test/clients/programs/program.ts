@@ -12,6 +12,7 @@ export interface Place {
   readonly bucket: string
   /** The program that was found, as an absolute path. */
   readonly path: string
+  readonly version: string
   /** Credentials and endpoint as the AWS tools read them, and nothing of the tester's own settings. */
   readonly env: Readonly<Record<string, string>>
 }
@@ -129,12 +130,13 @@ function isExecutable(path: string): Promise<boolean> {
   )
 }
 
-/** An object of every kind that tells tools apart, and none that a tool would upload in parts. */
+/** A file of every kind that tells tools apart. The largest one goes up in parts where the threshold of a tool is not far above its default. */
 const TREE: Readonly<Record<string, string | Buffer>> = {
   'hello.txt': 'hello\n',
   'empty.bin': '',
   'folder/spaces and ü+&.txt': 'odd name\n',
   'folder/deeper/large.bin': Buffer.alloc(3_000_001, createHash('sha512').update('large').digest()),
+  'folder/in parts.bin': Buffer.alloc(17_000_003, createHash('sha512').update('parts').digest()),
 }
 
 /** Writes the same small tree of files into DIR/tree. */
