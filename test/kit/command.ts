@@ -9,8 +9,8 @@ import { ACCESS_KEY_ID, type RunningServer, repositoryRoot, SECRET_ACCESS_KEY } 
 
 const CLI = join(repositoryRoot, 'dist', 'cli.js')
 const READY = /^matchbox ready http:\/\/(\S+):(\d+)$/m
-const START_MS_MAX = 30_000
-const END_MS_MAX = 60_000
+const START_MS_MAX = 90_000
+const END_MS_MAX = 90_000
 
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>
