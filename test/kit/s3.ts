@@ -174,10 +174,11 @@ export function presignedUrl(server: RunningServer, options: S3Request): string 
   return server.url + signRequest(server, { ...options, sign: 'presign' }).target
 }
 
-interface SignatureInput {
+export interface SignatureInput {
   readonly method: string
   readonly path: string
-  readonly query: readonly (readonly [string, string])[]
+  /** A text is signed as it is. */
+  readonly query: string | readonly (readonly [string, string])[]
   readonly headers: Readonly<Record<string, string | readonly string[]>>
   readonly signedNames: readonly string[]
   readonly payload: string
@@ -186,11 +187,16 @@ interface SignatureInput {
   readonly credential: ClientCredential
 }
 
-function signatureOf(input: SignatureInput): string {
-  const canonicalQuery = input.query
+function canonicalQueryOf(query: readonly (readonly [string, string])[]): string {
+  return query
     .map(([name, value]) => `${encodeAws(name)}=${encodeAws(value)}`)
     .sort()
     .join('&')
+}
+
+/** The signature, in hex, of a request as it is given here: path and headers one character a byte. */
+export function signatureOf(input: SignatureInput): string {
+  const canonicalQuery = typeof input.query === 'string' ? input.query : canonicalQueryOf(input.query)
   const canonicalHeaders = input.signedNames.map((name) => `${name}:${canonicalValue(input.headers[name])}\n`).join('')
   const canonical = [input.method, input.path, canonicalQuery, canonicalHeaders, input.signedNames.join(';'), input.payload].join('\n')
   const toSign = ['AWS4-HMAC-SHA256', input.signedAt, input.scope, sha256Hex(Buffer.from(canonical, 'latin1'))].join('\n')
@@ -244,7 +250,7 @@ function encodeAws(text: string): string {
   return encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
 }
 
-function sha256Hex(data: string | Uint8Array): string {
+export function sha256Hex(data: string | Uint8Array): string {
   return createHash('sha256').update(data).digest('hex')
 }
 
