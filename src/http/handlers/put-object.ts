@@ -141,11 +141,13 @@ export function readCopySource(header: string): CopySource {
     new S3Error('InvalidArgument', { message, detail: { ArgumentName: 'x-amz-copy-source', ArgumentValue: header.slice(0, 1024) } })
   const mark = header.indexOf('?versionId=')
   const path = (mark === -1 ? header : header.slice(0, mark)).replace(/^\//, '')
-  const encodedVersionId = mark === -1 ? undefined : header.slice(mark + '?versionId='.length)
-  if (encodedVersionId === '' || encodedVersionId?.includes('?')) throw invalid('The version id of the copy source is not valid.')
+  const rawVersionId = mark === -1 ? undefined : header.slice(mark + '?versionId='.length)
+  if (rawVersionId === '' || rawVersionId?.includes('?')) throw invalid('The version id of the copy source is not valid.')
   let decoded: string
+  let versionId: string | undefined
   try {
     decoded = decodePercent(path, false)
+    versionId = rawVersionId === undefined ? undefined : decodePercent(rawVersionId, false)
   } catch {
     throw invalid('Copy Source must mention the source bucket and key: sourcebucket/sourcekey')
   }
@@ -155,9 +157,7 @@ export function readCopySource(header: string): CopySource {
   const key = decoded.slice(slash + 1)
   if (bucketNameProblem(bucketName) !== undefined) throw invalid('The bucket of the copy source is not valid.')
   checkKey(key)
-  if (encodedVersionId === undefined) return { bucketName, key, versionId: undefined }
-  const versionId = decodePercent(encodedVersionId, false)
-  checkVersionId(versionId)
+  if (versionId !== undefined) checkVersionId(versionId)
   return { bucketName, key, versionId }
 }
 

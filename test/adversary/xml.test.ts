@@ -1,0 +1,321 @@
+/** XML bodies that attack the parser, or say something that nobody should guess the meaning of. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import test from 'ava'
+import { type Arena, residentBytes, startArena } from '../kit/arena.ts'
+import { RawConnection, rawRequest } from '../kit/raw.ts'
+import { createBucket, escapeXml, expectStatus, md5Base64, putObject, request, xmlBlocks, xmlText, xmlTexts } from '../kit/s3.ts'
+
+let arena: Arena
+let canaryUrl = ''
+let canaryCalls = 0
+const canary = createServer((_, response) => {
+  canaryCalls++
+  response.end('<!ELEMENT x ANY>')
+})
+
+test.before(async () => {
+  arena = await startArena()
+  await new Promise<void>((resolve) => {
+    canary.listen(0, '127.0.0.1', resolve)
+  })
+  canaryUrl = `http://127.0.0.1:${(canary.address() as AddressInfo).port}/x`
+})
+test.after.always(async (t) => {
+  canary.close()
+  t.is(canaryCalls, 0, 'nothing outside was asked for')
+  await arena.end(t)
+})
+
+const AWS = 'http://s3.amazonaws.com/doc/2006-03-01/'
+
+/** The operations that read a document now. The valid one does no harm. */
+const DOCUMENTS = {
+  DeleteObjects: { method: 'POST', query: '?delete', root: 'Delete', inner: '<Object><Key>absent</Key></Object>' },
+  PutBucketVersioning: { method: 'PUT', query: '?versioning', root: 'VersioningConfiguration', inner: '<Status>Suspended</Status>' },
+  CreateBucket: { method: 'PUT', query: '', root: 'CreateBucketConfiguration', inner: '<LocationConstraint>eu-west-1</LocationConstraint>' },
+} as const
+type DocumentName = keyof typeof DOCUMENTS
+const DOCUMENT_NAMES = Object.keys(DOCUMENTS) as DocumentName[]
+
+let bucketCount = 0
+
+interface Sent {
+  readonly status: number
+  readonly code?: string
+}
+
+/** Sends a document to an operation; CreateBucket to a name that no bucket has. */
+async function send(t: Parameters<Arena['attack']>[0], name: DocumentName, body: string | Uint8Array, expected: Sent) {
+  const { method, query } = DOCUMENTS[name]
+  const target = name === 'CreateBucket' ? `/${arena.bucket}-${++bucketCount}` : `/${arena.bucket}${query}`
+  const result = await arena.attack(t, { method, target, body, headers: { 'content-md5': md5Base64(body) }, ...expected })
+  if (name === 'CreateBucket' && expected.status === 400) {
+    await arena.attack(t, { method: 'HEAD', target, status: 404 })
+  }
+  return result
+}
+
+interface Row {
+  readonly id: string
+  readonly what: string
+  /** `root` and `inner` are those of the operation. */
+  readonly body: (root: string, inner: string) => string | Uint8Array
+}
+
+const deep = (depth: number): string => '<a>'.repeat(depth) + '</a>'.repeat(depth)
+const laughs = Array.from({ length: 20 }, (_, n) => `<!ENTITY l${n + 1} "${`&l${n};`.repeat(10)}">`).join('')
+
+const REFUSED: readonly Row[] = [
+  {
+    id: 'X-01',
+    what: 'an external entity of a file',
+    body: (root, inner) => `<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><${root}>&f;${inner}</${root}>`,
+  },
+  {
+    id: 'X-02',
+    what: 'an external entity of another server',
+    body: (root, inner) => `<!DOCTYPE x [<!ENTITY f SYSTEM "${canaryUrl}">]><${root}>&f;${inner}</${root}>`,
+  },
+  { id: 'X-02', what: 'an external DTD', body: (root, inner) => `<!DOCTYPE ${root} SYSTEM "${canaryUrl}"><${root}>${inner}</${root}>` },
+  {
+    id: 'X-02',
+    what: 'an external parameter entity',
+    body: (root, inner) => `<!DOCTYPE x [<!ENTITY % p SYSTEM "${canaryUrl}"> %p;]><${root}>${inner}</${root}>`,
+  },
+  {
+    id: 'X-02',
+    what: 'an XInclude',
+    body: (root, inner) => `<${root}>${inner}<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="${canaryUrl}"/></${root}>`,
+  },
+  { id: 'X-03', what: 'a billion laughs', body: (root) => `<!DOCTYPE x [<!ENTITY l0 "lol">${laughs}]><${root}>&l20;</${root}>` },
+  {
+    id: 'X-04',
+    what: 'a quadratic blow-up',
+    body: (root) => `<!DOCTYPE x [<!ENTITY a "${'a'.repeat(100_000)}">]><${root}>${'&a;'.repeat(100_000)}</${root}>`,
+  },
+  { id: 'X-04', what: 'an entity that nobody declared', body: (root, inner) => `<${root}>&undeclared;${inner}</${root}>` },
+  { id: 'X-05', what: '100,000 nested elements', body: (root) => `<${root}>${deep(100_000)}</${root}>` },
+  {
+    id: 'X-05',
+    what: 'an element with 50,000 attributes',
+    body: (root, inner) => `<${root} ${Array.from({ length: 50_000 }, (_, n) => `a${n}="1"`).join(' ')}>${inner}</${root}>`,
+  },
+  {
+    id: 'X-05',
+    what: 'an element with 40,000 namespaces',
+    body: (root, inner) => `<${root} ${Array.from({ length: 40_000 }, (_, n) => `xmlns:a${n}="u"`).join(' ')}>${inner}</${root}>`,
+  },
+  { id: 'X-05', what: '200,000 empty elements', body: (root) => `<${root}>${'<a/>'.repeat(200_000)}</${root}>` },
+  { id: 'X-05', what: 'one name of 900,000 characters', body: (root) => `<${root}><${'a'.repeat(900_000)}/></${root}>` },
+  { id: 'X-11', what: 'a namespace of somebody else', body: (root, inner) => `<${root} xmlns="http://example.com/">${inner}</${root}>` },
+  { id: 'X-11', what: 'a prefix that nobody declared', body: (root, inner) => `<s3:${root}>${inner}</s3:${root}>` },
+  { id: 'X-12', what: 'UTF-16', body: (root, inner) => Buffer.from(`\ufeff<${root}>${inner}</${root}>`, 'utf16le') },
+  { id: 'X-12', what: 'a declaration of UTF-7', body: (root, inner) => `<?xml version="1.0" encoding="utf-7"?><${root}>${inner}</${root}>` },
+  { id: 'X-12', what: 'a declaration of Latin-1', body: (root, inner) => `<?xml version="1.0" encoding="iso-8859-1"?><${root}>${inner}</${root}>` },
+  { id: 'X-12', what: 'bytes in Latin-1', body: (root, inner) => Buffer.from(`<${root}>${inner}\xe9</${root}>`, 'latin1') },
+  {
+    id: 'X-12',
+    what: 'an overlong character',
+    body: (root, inner) => Buffer.concat([Buffer.from(`<${root}>${inner}`), Buffer.of(0xc0, 0xaf), Buffer.from(`</${root}>`)]),
+  },
+  { id: 'X-12', what: 'XML 1.1', body: (root, inner) => `<?xml version="1.1"?><${root}>${inner}</${root}>` },
+  { id: 'X-13', what: 'a truncated document', body: (root, inner) => `<${root}>${inner}` },
+  { id: 'X-13', what: 'two roots', body: (root, inner) => `<${root}>${inner}</${root}><${root}>${inner}</${root}>` },
+  { id: 'X-13', what: 'another root', body: (_, inner) => `<Other>${inner}</Other>` },
+  { id: 'X-13', what: 'a root in small letters', body: (root, inner) => `<${root.toLowerCase()}>${inner}</${root.toLowerCase()}>` },
+  { id: 'X-13', what: 'trailing garbage', body: (root, inner) => `<${root}>${inner}</${root}>garbage` },
+  { id: 'X-13', what: 'no XML', body: () => '{"Objects":[{"Key":"a"}]}' },
+  { id: 'X-13', what: 'a space', body: () => ' ' },
+  { id: 'X-14', what: 'a reference to NUL', body: (root, inner) => `<${root}>${inner}&#0;</${root}>` },
+  { id: 'X-14', what: 'a reference to half of a surrogate pair', body: (root, inner) => `<${root}>${inner}&#xD800;</${root}>` },
+  { id: 'X-14', what: 'a reference to a control character', body: (root, inner) => `<${root}>${inner}&#x1F;</${root}>` },
+  { id: 'X-14', what: 'a reference beyond Unicode', body: (root, inner) => `<${root}>${inner}&#x110000;</${root}>` },
+  { id: 'X-14', what: 'a control character', body: (root, inner) => `<${root}>${inner}\u0001</${root}>` },
+  { id: 'X-14', what: 'a processing instruction', body: (root, inner) => `<${root}><?php system("id") ?>${inner}</${root}>` },
+  { id: 'X-15', what: 'an element that nobody knows', body: (root, inner) => `<${root}>${inner}<Unknown/></${root}>` },
+  {
+    id: 'X-15',
+    what: 'an element named __proto__',
+    body: (root, inner) => `<${root}>${inner}<__proto__><polluted>1</polluted></__proto__></${root}>`,
+  },
+  { id: 'X-15', what: 'text beside its elements', body: (root, inner) => `<${root}>text${inner}</${root}>` },
+]
+
+for (const [index, { id, what, body }] of REFUSED.entries()) {
+  for (const name of DOCUMENT_NAMES) {
+    test.serial(`${id} (${index}): ${what} in ${name} is refused with MalformedXML`, async (t) => {
+      const { root, inner } = DOCUMENTS[name]
+      const { answer, ms } = await send(t, name, body(root, inner), { status: 400, code: 'MalformedXML' })
+      t.notRegex(answer?.text ?? '', /root:|lol|polluted.*polluted/)
+      t.true(ms < 2000)
+    })
+  }
+}
+
+const ACCEPTED: readonly Row[] = [
+  { id: 'X-11', what: 'no namespace', body: (root, inner) => `<${root}>${inner}</${root}>` },
+  { id: 'X-11', what: "AWS's namespace", body: (root, inner) => `<${root} xmlns="${AWS}">${inner}</${root}>` },
+  {
+    id: 'X-11',
+    what: "AWS's namespace under a prefix",
+    body: (root, inner) => `<s3:${root} xmlns:s3="${AWS}">${inner.replaceAll(/<(\/?)/g, '<$1s3:')}</s3:${root}>`,
+  },
+  { id: 'X-12', what: 'a byte order mark', body: (root, inner) => `\ufeff<${root}>${inner}</${root}>` },
+  {
+    id: 'X-12',
+    what: 'a declaration of UTF-8',
+    body: (root, inner) => `<?xml version="1.0" encoding="UTF-8"?>\n<${root}>\n  ${inner}\n</${root}>\n`,
+  },
+  { id: 'X-14', what: 'a comment', body: (root, inner) => `<!-- a --><${root}><!-- b -->${inner}</${root}><!-- c -->` },
+]
+
+for (const [index, { id, what, body }] of ACCEPTED.entries()) {
+  for (const name of DOCUMENT_NAMES) {
+    test.serial(`${id} (${index}): ${what} in ${name} is accepted`, async (t) => {
+      const { root, inner } = DOCUMENTS[name]
+      await send(t, name, body(root, inner), { status: 200 })
+    })
+  }
+}
+
+test.serial('X-13: an empty body is refused where a document is needed, and is no document where none is', async (t) => {
+  await send(t, 'DeleteObjects', '', { status: 400, code: 'MalformedXML' })
+  await send(t, 'PutBucketVersioning', '', { status: 400, code: 'MalformedXML' })
+  await send(t, 'CreateBucket', '', { status: 200 })
+})
+
+test.serial('X-06: a document beyond its limit is refused at the limit, and not after it was read whole', async (t) => {
+  const huge = Buffer.alloc(2 * 1024 * 1024, ' ')
+  await arena.attack(t, { method: 'PUT', target: `/${arena.bucket}?versioning`, body: huge, status: 400, code: 'EntityTooLarge' })
+  // a length that nobody declared: chunks that never end
+  const connection = await RawConnection.open(arena.server)
+  const target = `/${arena.bucket}?versioning`
+  connection.write(rawRequest(arena.server, { method: 'PUT', target, headers: { 'transfer-encoding': 'chunked' }, credential: arena.attacker }))
+  const chunk = Buffer.concat([Buffer.from('10000\r\n'), Buffer.alloc(0x10000, ' '), Buffer.from('\r\n')])
+  let sentBytes = 0
+  while (!connection.isClosed && sentBytes < 64 * 1024 * 1024) {
+    await connection.writeFlushed(chunk)
+    sentBytes += 0x10000
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  t.true(connection.isClosed)
+  const answer = await connection.answer()
+  t.is(answer?.status, 400)
+  t.is(xmlText(answer?.text ?? '', 'Code'), 'EntityTooLarge')
+  connection.reset()
+  await arena.checkUnharmed(t)
+})
+
+test.serial('X-07: DeleteObjects takes 1,000 keys of full length, and neither 1,001 nor none', async (t) => {
+  const object = (key: string): string => `<Object><Key>${key}</Key></Object>`
+  const long = Array.from({ length: 1000 }, (_, n) => object(`${n}`.padEnd(1024, 'é').slice(0, 500)))
+  const { answer } = await send(t, 'DeleteObjects', `<Delete>${long.join('')}</Delete>`, { status: 200 })
+  t.is(xmlBlocks(answer?.text ?? '', 'Deleted').length, 1000)
+  await send(t, 'DeleteObjects', `<Delete>${object('k').repeat(1001)}</Delete>`, { status: 400, code: 'MalformedXML' })
+  await send(t, 'DeleteObjects', '<Delete><Quiet>true</Quiet></Delete>', { status: 400, code: 'MalformedXML' })
+})
+
+test.serial('X-14, X-19: a key in CDATA, around a comment or in references has one reading, and comes back exact', async (t) => {
+  const { server, bucket } = arena
+  const keys: readonly (readonly [xml: string, key: string])[] = [
+    ['<![CDATA[a<b>&amp;]]>', 'a<b>&amp;'],
+    ['a<!-- x -->b', 'ab'],
+    ['&#97;&#x1F600;', 'a😀'],
+    ['a&#13;&#10;b', 'a\r\nb'],
+    [escapeXml(']]>'), ']]>'],
+    [' padded ', ' padded '],
+    ['__proto__', '__proto__'],
+  ]
+  for (const [xml, key] of keys) {
+    await putObject(server, bucket, key, 'x')
+    const { answer } = await send(t, 'DeleteObjects', `<Delete><Object><Key>${xml}</Key></Object></Delete>`, { status: 200 })
+    t.deepEqual(xmlTexts(answer?.text ?? '', 'Key'), [key])
+    t.is((await request(server, { bucket, key })).status, 404, `${xml} deletes ${key}`)
+  }
+})
+
+test.serial('X-15: two keys, elements inside of a key, and no key in one Object are refused, and nothing is deleted', async (t) => {
+  const { server, bucket } = arena
+  await putObject(server, bucket, 'keep', 'x')
+  const keep = '<Object><Key>keep</Key></Object>'
+  for (const inner of [
+    '<Key>keep</Key><Key>other</Key>',
+    '<Key>ke<b/>ep</Key>',
+    '<Key/>',
+    '',
+    '<Key>keep</Key><VersionID>null</VersionID>',
+    '<key>keep</key>',
+  ]) {
+    await send(t, 'DeleteObjects', `<Delete>${keep}<Object>${inner}</Object></Delete>`, { status: 400, code: 'MalformedXML' })
+  }
+  await send(t, 'DeleteObjects', `<Delete>${keep}<Quiet>maybe</Quiet></Delete>`, { status: 400, code: 'MalformedXML' })
+  t.is((await request(server, { bucket, key: 'keep' })).status, 200)
+  await send(t, 'DeleteObjects', `<Delete>${keep}</Delete>`, { status: 200 })
+})
+
+test.serial('X-18: DeleteObjects without a digest, or with a wrong or unreadable one, deletes nothing', async (t) => {
+  const { server, bucket } = arena
+  await putObject(server, bucket, 'keep', 'x')
+  const body = '<Delete><Object><Key>keep</Key></Object></Delete>'
+  const target = `/${bucket}?delete`
+  const attempts: readonly (readonly [headers: Record<string, string>, code: string])[] = [
+    [{}, 'InvalidRequest'],
+    [{ 'content-md5': md5Base64('other') }, 'BadDigest'],
+    [{ 'content-md5': 'no digest' }, 'InvalidDigest'],
+    [{ 'x-amz-checksum-crc32': 'AAAAAA==' }, 'BadDigest'],
+    [{ 'x-amz-checksum-crc32': 'no' }, 'InvalidRequest'],
+    [{ 'x-amz-content-sha256': 'a'.repeat(64), 'content-md5': md5Base64(body) }, 'XAmzContentSHA256Mismatch'],
+  ]
+  for (const [headers, code] of attempts) await arena.attack(t, { method: 'POST', target, headers, body, status: 400, code })
+  t.is((await request(server, { bucket, key: 'keep' })).status, 200)
+  await send(t, 'DeleteObjects', body, { status: 200 })
+})
+
+test.serial('P-01: DeleteObjects in the bucket of somebody else is refused as a whole', async (t) => {
+  const body = '<Delete><Object><Key>secret</Key></Object></Delete>'
+  const headers = { 'content-md5': md5Base64(body) }
+  await arena.attack(t, { method: 'POST', target: `/${arena.victim}?delete`, headers, body, status: 403, code: 'AccessDenied' })
+  const above = '<Delete><Object><Key>../' + arena.victim + '/secret</Key></Object></Delete>'
+  await send(t, 'DeleteObjects', above, { status: 200 })
+})
+
+test.serial('X-17: counts and sizes of a delete that are no numbers are an error of their key, and nothing is deleted', async (t) => {
+  const { server, bucket } = arena
+  await putObject(server, bucket, 'keep', 'x')
+  for (const size of ['-1', '2147483648e1', '9223372036854775808', '1e400', 'NaN', '١', '1.0', '0x1', '']) {
+    const body = `<Delete><Object><Key>keep</Key><Size>${size}</Size></Object></Delete>`
+    const { answer } = await send(t, 'DeleteObjects', body, { status: 200 })
+    t.is(xmlText(answer?.text ?? '', 'Code'), 'InvalidArgument', size)
+  }
+  t.is((await request(server, { bucket, key: 'keep' })).status, 200)
+  await send(t, 'DeleteObjects', '<Delete><Object><Key>keep</Key><Size>1</Size></Object></Delete>', { status: 200 })
+  t.is((await request(server, { bucket, key: 'keep' })).status, 404)
+})
+
+test.serial('X-08..X-10, X-16..X-24: documents of operations that are not served are refused by name, unread, and change nothing', async (t) => {
+  const bomb = `<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><x>&f;</x>`
+  for (const query of ['tagging', 'cors', 'lifecycle', 'acl', 'policy', 'object-lock', 'notification', 'replication', 'website', 'encryption']) {
+    await arena.attack(t, { method: 'PUT', target: `/${arena.bucket}?${query}`, body: bomb, status: 501, code: 'NotImplemented' })
+  }
+  for (const query of ['tagging', 'acl', 'retention', 'legal-hold']) {
+    await arena.attack(t, { method: 'PUT', target: `/${arena.bucket}/k?${query}`, body: bomb, status: 501, code: 'NotImplemented' })
+  }
+  for (const query of ['select&select-type=2', 'restore', 'uploadId=x']) {
+    await arena.attack(t, { method: 'POST', target: `/${arena.bucket}/k?${query}`, body: bomb, status: 501, code: 'NotImplemented' })
+  }
+  t.deepEqual(xmlTexts((await request(arena.server, { bucket: arena.bucket })).text, 'Key'), [])
+})
+
+test.serial('X-03..X-05: forty hostile documents at once leave the memory where it was', async (t) => {
+  const bucket = await createBucket(arena.server)
+  const before = await residentBytes(arena.server)
+  const bodies = REFUSED.filter(({ id }) => ['X-03', 'X-04', 'X-05'].includes(id)).map(({ body }) => body('Delete', ''))
+  const sent = Array.from({ length: 40 }, (_, index) => {
+    const body = bodies[index % bodies.length] as string
+    return request(arena.server, { method: 'POST', bucket, query: { delete: '' }, body, headers: { 'content-md5': md5Base64(body) } })
+  })
+  for (const response of await Promise.all(sent)) t.is(response.status, 400)
+  await expectStatus(request(arena.server, { method: 'HEAD', bucket }), 200)
+  t.true((await residentBytes(arena.server)) - before < 128 * 1024 * 1024)
+})
