@@ -30,6 +30,10 @@ import type { Stores } from './stores.ts'
 
 /** Bytes gathered for one write to a blob: larger writes cost less, smaller ones hold less memory. */
 const WRITE_BYTES = 512 * 1024
+/** Pieces of one write: the object around a tiny one takes far more memory than its bytes. */
+const WRITE_PIECES_MAX = 1024
+/** Pieces that come at once: more of them (chunks of a few bytes each) are copied together. */
+const PIECES_AT_ONCE_MAX = 64
 
 export interface PutObjectInput {
   readonly bucket: Bucket
@@ -87,7 +91,8 @@ export async function receive(stores: Stores, body: RequestBody, expected: Expec
   const blob = { writer: undefined as Awaited<ReturnType<Stores['blobs']['create']>> | undefined }
   let writing: Promise<void> | undefined
   try {
-    for await (const pieces of body.pieces()) {
+    for await (const received of body.pieces()) {
+      const pieces = received.length > PIECES_AT_ONCE_MAX ? [Buffer.concat(received)] : received
       for (const piece of pieces) {
         sizeBytes += piece.length
         if (sizeBytes > PUT_BYTES_MAX) throw tooLarge(sizeBytes)
@@ -95,7 +100,7 @@ export async function receive(stores: Stores, body: RequestBody, expected: Expec
         gathered.push(piece)
         gatheredBytes += piece.length
       }
-      if (gatheredBytes < WRITE_BYTES) continue
+      if (gatheredBytes < WRITE_BYTES && gathered.length < WRITE_PIECES_MAX) continue
       blob.writer ??= await stores.blobs.create()
       await writing // one write is on its way while the next is gathered and digested
       writing = blob.writer.write(gathered)
@@ -147,8 +152,9 @@ export async function discardingOnFailure<T>(stores: Stores, content: NewContent
   }
 }
 
+/** What cannot be removed now is an orphan for the sweeper; the caller has something more important to say. */
 export async function discard(stores: Stores, content: NewContent): Promise<void> {
-  if (content.kind === 'blob') await stores.blobs.remove([content.blob.blobId])
+  if (content.kind === 'blob') await stores.blobs.remove([content.blob.blobId]).catch(() => {})
 }
 
 /**
@@ -196,6 +202,7 @@ export type OpenedObject =
  * @throws {S3Error} NoSuchKey, NoSuchVersion, MethodNotAllowed, PreconditionFailed, InvalidRange
  */
 export async function openObject(stores: Stores, input: OpenObjectInput): Promise<OpenedObject> {
+  let missingContentId: number | undefined
   for (;;) {
     const version = findVersion(stores, input.bucket, input.key, input.versionId)
     const decision = decideRead(input.when, version, input.nowMs)
@@ -209,8 +216,12 @@ export async function openObject(stores: Stores, input: OpenObjectInput): Promis
     let content: ObjectContent | undefined
     if (input.withContent) {
       const stored = stores.metadata.findContent(version.contentId)
-      // overwritten between the two looks: what is current now is a right answer
-      if (stored === undefined) continue
+      if (stored === undefined) {
+        // overwritten between the two looks: what is current now is a right answer; but a row whose content stays away must not be asked for ever
+        if (version.contentId === missingContentId) throw new Error(`content ${version.contentId} is missing`)
+        missingContentId = version.contentId
+        continue
+      }
       content =
         stored.kind === 'inline'
           ? contentOfBytes(range.kind === 'part' ? stored.bytes.subarray(firstByte, lastByte + 1) : stored.bytes)

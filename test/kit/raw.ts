@@ -102,6 +102,7 @@ export async function exchange(
 export class RawConnection {
   readonly #socket: Socket
   #received: Buffer = Buffer.alloc(0)
+  #pieces: Buffer[] = []
   #isClosed = false
   #wake: () => void = () => undefined
 
@@ -120,7 +121,7 @@ export class RawConnection {
     // a reset is one of the ways in which a server ends a connection
     socket.on('error', () => undefined)
     socket.on('data', (piece) => {
-      this.#received = this.#received.length === 0 ? piece : Buffer.concat([this.#received, piece])
+      this.#pieces.push(piece)
       this.#wake()
     })
     const onEnd = (): void => {
@@ -150,12 +151,20 @@ export class RawConnection {
   /** The next final answer (interim ones are skipped); undefined when the connection ends or the time is over before it is whole. */
   async answer(method = 'GET'): Promise<RawAnswer | undefined> {
     const deadline = performance.now() + ANSWER_MS_MAX
+    let neededBytes = 0
     for (;;) {
-      const parsed = parseAnswer(this.#received, method, this.#isClosed)
-      if (parsed !== undefined) {
-        this.#received = parsed.rest
-        if (parsed.answer.status >= 200) return parsed.answer
-        continue
+      const arrived = this.#pieces.reduce((sum, piece) => sum + piece.length, this.#received.length)
+      if (arrived >= neededBytes || this.#isClosed) {
+        this.#received = Buffer.concat([this.#received, ...this.#pieces.splice(0)])
+        const parsed = parseAnswer(this.#received, method, this.#isClosed)
+        if (typeof parsed === 'number') {
+          neededBytes = parsed
+        } else {
+          this.#received = parsed.rest
+          if (parsed.answer.status >= 200) return parsed.answer
+          neededBytes = 0
+          continue
+        }
       }
       if (this.#isClosed || !(await this.#event(deadline))) return undefined
     }
@@ -167,14 +176,18 @@ export class RawConnection {
     return true
   }
 
-  /** Bytes that arrived and that no answer was made of. */
-  get receivedBytes(): number {
-    return this.#received.length
-  }
-
   /** Stop reading: what the server sends from now on fills the buffers of the kernel and then stays with it. */
   stopReading(): void {
     this.#socket.pause()
+  }
+
+  goOnReading(): void {
+    this.#socket.resume()
+  }
+
+  /** Closes without a reset of our own, whatever is still unread. */
+  abandon(): void {
+    this.#socket.destroy()
   }
 
   /** FIN: the client has said all. */
@@ -202,9 +215,10 @@ export class RawConnection {
   }
 }
 
-function parseAnswer(received: Buffer, method: string, isClosed: boolean): { readonly answer: RawAnswer; readonly rest: Buffer } | undefined {
+/** One answer and what came behind it, or the number of bytes that must be there before another look is worth it. */
+function parseAnswer(received: Buffer, method: string, isClosed: boolean): { readonly answer: RawAnswer; readonly rest: Buffer } | number {
   const end = received.indexOf('\r\n\r\n')
-  if (end === -1) return undefined
+  if (end === -1) return received.length + 1
   const [statusLine = '', ...lines] = received.toString('latin1', 0, end).split('\r\n')
   const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(statusLine)?.[1])
   if (Number.isNaN(status)) throw new Error(`not an HTTP answer: ${statusLine.slice(0, 100)}`)
@@ -217,9 +231,9 @@ function parseAnswer(received: Buffer, method: string, isClosed: boolean): { rea
   const isWithoutBody = method === 'HEAD' || status < 200 || status === 204 || status === 304
   const declared = headers.get('content-length')
   const bodyAt = end + 4
-  if (!isWithoutBody && declared === undefined && !isClosed) return undefined
+  if (!isWithoutBody && declared === undefined && !isClosed) return received.length + 1
   const length = isWithoutBody ? 0 : declared === undefined ? received.length - bodyAt : Number(declared)
-  if (received.length < bodyAt + length) return undefined
+  if (received.length < bodyAt + length) return bodyAt + length
   const body = received.subarray(bodyAt, bodyAt + length)
   return { answer: { status, headers, body, text: body.toString('utf8') }, rest: received.subarray(bodyAt + length) }
 }

@@ -172,7 +172,7 @@ class DiskBlobWriter implements BlobWriter {
   async finish(crc64: string): Promise<StoredBlob> {
     // an fsync that failed is not tried again: the pages are marked clean and the next one would lie
     await this.#handle.datasync().catch(refuseWhenFull)
-    await this.#close()
+    await this.#close().catch(refuseWhenFull) // network file systems say only here that a quota is used up
     await this.#syncFolder().catch(refuseWhenFull)
     return { blobId: this.#blobId, sizeBytes: this.#sizeBytes, crc64 }
   }

@@ -1,0 +1,80 @@
+/**
+ * Runs inside of a server that a test started with `NODE_OPTIONS=--import`, before anything of the server: lets steps of storing fail as a broken
+ * disk would. Which ones stands in the file that FAULTS_FILE names, as a JSON list of `[step, code]`, and is read again at every step.
+ */
+import { readFileSync } from 'node:fs'
+import fsPromises from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
+import { isMainThread } from 'node:worker_threads'
+import Database from 'better-sqlite3'
+
+/** Steps on blob files, then those of the database. `commit-late` fails after the commit was made, `commit` before. */
+export type FaultStep = 'open' | 'writev' | 'datasync' | 'close' | 'sync' | 'unlink' | 'commit' | 'commit-late' | 'max-pages'
+export type Fault = readonly [step: FaultStep, code: string]
+
+function faultOf(step: FaultStep): string | undefined {
+  const faults = JSON.parse(readFileSync(process.env['FAULTS_FILE'] as string, 'utf8')) as readonly Fault[]
+  return faults.find(([name]) => name === step)?.[1]
+}
+
+function failIf(step: FaultStep): void {
+  const code = faultOf(step)
+  if (code !== undefined) throw Object.assign(new Error(`${code}: injected at ${step}`), { code })
+}
+
+type Method = (...args: unknown[]) => unknown
+
+if (isMainThread) {
+  const promises = fsPromises as unknown as Record<'open' | 'unlink', Method>
+  const { open, unlink } = promises
+  promises.open = async (...args) => {
+    if (args[1] === 'wx') failIf('open')
+    const opened = (await open(...args)) as { close(): Promise<void> }
+    const close = opened.close.bind(opened) // a member of each handle, not of their prototype
+    opened.close = async () => {
+      await close() // the descriptor is given back even where close reports an error
+      if (args[1] === 'wx') failIf('close')
+    }
+    return opened
+  }
+  promises.unlink = async (...args) => {
+    failIf('unlink')
+    return unlink(...args)
+  }
+  syncBuiltinESMExports()
+
+  const handle = await fsPromises.open(process.execPath, 'r')
+  const methods = Object.getPrototypeOf(handle) as Record<'writev' | 'datasync' | 'sync', Method>
+  await handle.close()
+  for (const step of ['writev', 'datasync', 'sync'] as const) {
+    const real = methods[step]
+    methods[step] = async function (this: unknown, ...args) {
+      failIf(step)
+      return real.apply(this, args)
+    }
+  }
+} else {
+  const prototype = Database.prototype as unknown as { prepare(this: Database.Database, source: string): Database.Statement }
+  const { prepare } = prototype
+  prototype.prepare = function (source) {
+    const statement = prepare.call(this, source)
+    if (source === 'COMMIT') {
+      const run = statement.run.bind(statement)
+      statement.run = (...args: unknown[]) => {
+        failIf('commit')
+        const result = run(...args)
+        failIf('commit-late')
+        return result
+      }
+    } else if (source === 'BEGIN IMMEDIATE') {
+      const run = statement.run.bind(statement)
+      statement.run = (...args: unknown[]) => {
+        // the database may not grow by a page: SQLite itself then says SQLITE_FULL
+        const isFull = faultOf('max-pages') !== undefined
+        this.pragma(`max_page_count = ${isFull ? (this.pragma('page_count', { simple: true }) as number) : 4_294_967_294}`)
+        return run(...args)
+      }
+    }
+    return statement
+  }
+}

@@ -1,0 +1,14 @@
+import { sleep } from './race.ts'
+
+const WAIT_MS_MAX = 5000
+const LOOK_MS = 25
+
+/** Looks again and again until it holds; false when the time is over. */
+export async function eventually(holds: () => Promise<boolean>, waitMs = WAIT_MS_MAX): Promise<boolean> {
+  const deadline = performance.now() + waitMs
+  for (;;) {
+    if (await holds()) return true
+    if (performance.now() >= deadline) return false
+    await sleep(LOOK_MS)
+  }
+}
