@@ -249,7 +249,7 @@ async function endAfter(log: Log, stop: () => Promise<void>): Promise<void> {
     await stop()
     log.info('stopped')
     log.flush()
-    process.exit(0)
+    process.exit()
   } catch (error) {
     log.error('could not stop in order', { err: error })
     process.exit(1)
@@ -270,6 +270,7 @@ function endOnCrash(log: Log): void {
 function endWhenUnknown(log: Log): (error: Error) => void {
   return (error) => {
     log.error('fatal: the database cannot say whether a write was made; restart the server', { err: error })
+    process.exitCode = 1 // also if a signal comes first
     setTimeout(() => process.exit(1), LAST_ANSWERS_MS)
   }
 }

@@ -82,6 +82,12 @@ export class HttpRequestBody implements RequestBody {
     this.isWaiting = true
     return new Promise<Buffer>((resolve, reject) => {
       const message = this.#message
+      if (message.destroyed) {
+        // its events have been: nobody would ever settle this
+        this.isWaiting = false
+        reject(new ClientGoneError())
+        return
+      }
       let first: Buffer | undefined
       let rest: Buffer[] | undefined
       const settle = (): void => {
