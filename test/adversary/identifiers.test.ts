@@ -122,21 +122,52 @@ for (const [index, [id, source, status, code]] of COPY_SOURCES.entries()) {
   })
 }
 
-test.serial('P-30, P-35: multipart calls and form uploads are refused by name and change nothing', async (t) => {
-  const calls: readonly (readonly [method: string, target: string])[] = [
-    ['POST', '/{B}/k?uploads'],
-    ['PUT', '/{B}/k?partNumber=1&uploadId=../../{V}'],
-    ['GET', '/{B}/k?uploadId=%00'],
-    ['POST', `/{B}/k?uploadId=${'u'.repeat(10_000)}`],
-    ['DELETE', '/{B}/k?uploadId=x'],
-    ['GET', '/{B}?uploads'],
-    ['POST', '/{B}'],
-  ]
-  for (const [method, target] of calls) {
-    const body = method === 'PUT' || method === 'POST' ? { body: '<CompleteMultipartUpload/>' } : {}
-    await arena.attack(t, { method, target: named(target), ...body, status: 501, code: 'NotImplemented' })
+/** Every call of an upload that exists already. */
+const UPLOAD_CALLS: readonly (readonly [method: string, query: string, body: string | undefined])[] = [
+  ['PUT', 'partNumber=1&', 'part'],
+  ['GET', '', undefined],
+  ['POST', '', '<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>e</ETag></Part></CompleteMultipartUpload>'],
+  ['DELETE', '', undefined],
+]
+
+async function createUpload(bucket: string, key: string): Promise<string> {
+  const created = await expectStatus(request(arena.server, { method: 'POST', bucket, key, query: { uploads: '' } }), 200)
+  return xmlText(created.text, 'UploadId') ?? ''
+}
+
+test.serial('P-30: the upload id of another key, bucket or owner names nothing, nor does any other text', async (t) => {
+  const { server, bucket, victim } = arena
+  const ofVictim = await createUpload(victim, 'k')
+  const ofOtherKey = await createUpload(bucket, 'other')
+  const ids = [ofVictim, ofOtherKey, ofOtherKey.toUpperCase(), `${ofOtherKey}0`, '../../{V}', '%00', '__proto__', 'u'.repeat(10_000)]
+  for (const uploadId of ids) {
+    for (const [method, query, body] of UPLOAD_CALLS) {
+      const target = named(`/{B}/k?${query}uploadId=${uploadId}`)
+      await arena.attack(t, { method, target, ...(body === undefined ? {} : { body }), status: 404, code: 'NoSuchUpload' })
+    }
   }
-  t.is((await request(arena.server, { bucket: arena.bucket, key: 'k' })).status, 404)
+  for (const [method, query, body] of UPLOAD_CALLS) {
+    const target = named(`/{V}/k?${query}uploadId=${ofVictim}`)
+    await arena.attack(t, { method, target, ...(body === undefined ? {} : { body }), status: 403, code: 'AccessDenied' })
+  }
+  t.is((await request(server, { bucket, key: 'k' })).status, 404)
+  // both are still there, and nobody but their owners could end them
+  for (const [of, key, uploadId] of [
+    [victim, 'k', ofVictim],
+    [bucket, 'other', ofOtherKey],
+  ] as const) {
+    t.is((await request(server, { bucket: of, key, query: { uploadId } })).status, 200)
+    await expectStatus(request(server, { method: 'DELETE', bucket: of, key, query: { uploadId } }), 204)
+  }
+})
+
+test.serial('P-32: a part number that is none is refused before a byte of the part is stored', async (t) => {
+  const uploadId = await createUpload(arena.bucket, 'k')
+  for (const partNumber of ['0', '-1', '10001', '1.5', '1e3', '01', `1${'0'.repeat(30)}`, '', '%00', '1&partNumber=2']) {
+    const target = named(`/{B}/k?partNumber=${partNumber}&uploadId=${uploadId}`)
+    await arena.attack(t, { method: 'PUT', target, body: 'part', status: 400, code: 'InvalidArgument' })
+  }
+  await expectStatus(request(arena.server, { method: 'DELETE', bucket: arena.bucket, key: 'k', query: { uploadId } }), 204)
 })
 
 test.serial('P-31: the version id of another key or another bucket names nothing', async (t) => {

@@ -1,10 +1,14 @@
-/** XML bodies that attack the parser, or say something that nobody should guess the meaning of. */
+/**
+ * XML bodies that attack the parser, or say something that nobody should guess the meaning of.
+ * Over 300 lines because half of it is tables of them.
+ */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import test from 'ava'
+import { OPERATIONS, type Operation, type OperationName } from '../../src/http/operations.ts'
 import { type Arena, residentBytes, startArena } from '../kit/arena.ts'
 import { RawConnection, rawRequest } from '../kit/raw.ts'
-import { createBucket, escapeXml, expectStatus, md5Base64, putObject, request, xmlBlocks, xmlText, xmlTexts } from '../kit/s3.ts'
+import { createBucket, deleteObject, escapeXml, expectStatus, md5Base64, putObject, request, xmlBlocks, xmlText, xmlTexts } from '../kit/s3.ts'
 
 let arena: Arena
 let canaryUrl = ''
@@ -29,16 +33,23 @@ test.after.always(async (t) => {
 
 const AWS = 'http://s3.amazonaws.com/doc/2006-03-01/'
 
-/** The operations that read a document now. The valid one does no harm. */
+/** Operations that read a document. The valid one does no harm; that of CompleteMultipartUpload is understood, and names a part that is not there. */
 const DOCUMENTS = {
   DeleteObjects: { method: 'POST', query: '?delete', root: 'Delete', inner: '<Object><Key>absent</Key></Object>' },
   PutBucketVersioning: { method: 'PUT', query: '?versioning', root: 'VersioningConfiguration', inner: '<Status>Suspended</Status>' },
   CreateBucket: { method: 'PUT', query: '', root: 'CreateBucketConfiguration', inner: '<LocationConstraint>eu-west-1</LocationConstraint>' },
+  CompleteMultipartUpload: {
+    method: 'POST',
+    query: '',
+    root: 'CompleteMultipartUpload',
+    inner: '<Part><PartNumber>1</PartNumber><ETag>"d41d8cd98f00b204e9800998ecf8427e"</ETag></Part>',
+  },
 } as const
 type DocumentName = keyof typeof DOCUMENTS
 const DOCUMENT_NAMES = Object.keys(DOCUMENTS) as DocumentName[]
 
 let bucketCount = 0
+let uploadTarget = ''
 
 interface Sent {
   readonly status: number
@@ -48,7 +59,12 @@ interface Sent {
 /** Sends a document to an operation; CreateBucket to a name that no bucket has. */
 async function send(t: Parameters<Arena['attack']>[0], name: DocumentName, body: string | Uint8Array, expected: Sent) {
   const { method, query } = DOCUMENTS[name]
-  const target = name === 'CreateBucket' ? `/${arena.bucket}-${++bucketCount}` : `/${arena.bucket}${query}`
+  if (uploadTarget === '') {
+    const created = await expectStatus(request(arena.server, { method: 'POST', bucket: arena.bucket, key: 'upload', query: { uploads: '' } }), 200)
+    uploadTarget = `/${arena.bucket}/upload?uploadId=${xmlText(created.text, 'UploadId')}`
+  }
+  const isUpload = name === 'CompleteMultipartUpload'
+  const target = isUpload ? uploadTarget : name === 'CreateBucket' ? `/${arena.bucket}-${++bucketCount}` : `/${arena.bucket}${query}`
   const result = await arena.attack(t, { method, target, body, headers: { 'content-md5': md5Base64(body) }, ...expected })
   if (name === 'CreateBucket' && expected.status === 400) {
     await arena.attack(t, { method: 'HEAD', target, status: 404 })
@@ -146,9 +162,8 @@ for (const [index, { id, what, body }] of REFUSED.entries()) {
   for (const name of DOCUMENT_NAMES) {
     test.serial(`${id} (${index}): ${what} in ${name} is refused with MalformedXML`, async (t) => {
       const { root, inner } = DOCUMENTS[name]
-      const { answer, ms } = await send(t, name, body(root, inner), { status: 400, code: 'MalformedXML' })
+      const { answer } = await send(t, name, body(root, inner), { status: 400, code: 'MalformedXML' })
       t.notRegex(answer?.text ?? '', /root:|lol|polluted.*polluted/)
-      t.true(ms < 2000)
     })
   }
 }
@@ -172,9 +187,10 @@ const ACCEPTED: readonly Row[] = [
 
 for (const [index, { id, what, body }] of ACCEPTED.entries()) {
   for (const name of DOCUMENT_NAMES) {
-    test.serial(`${id} (${index}): ${what} in ${name} is accepted`, async (t) => {
+    test.serial(`${id} (${index}): ${what} in ${name} is understood`, async (t) => {
       const { root, inner } = DOCUMENTS[name]
-      await send(t, name, body(root, inner), { status: 200 })
+      const isUpload = name === 'CompleteMultipartUpload'
+      await send(t, name, body(root, inner), isUpload ? { status: 400, code: 'InvalidPart' } : { status: 200 })
     })
   }
 }
@@ -182,27 +198,40 @@ for (const [index, { id, what, body }] of ACCEPTED.entries()) {
 test.serial('X-13: an empty body is refused where a document is needed, and is no document where none is', async (t) => {
   await send(t, 'DeleteObjects', '', { status: 400, code: 'MalformedXML' })
   await send(t, 'PutBucketVersioning', '', { status: 400, code: 'MalformedXML' })
+  await send(t, 'CompleteMultipartUpload', '', { status: 400, code: 'MalformedXML' })
   await send(t, 'CreateBucket', '', { status: 200 })
+})
+
+test.serial('X-08, X-09: lists of parts that are too long, empty, out of order or without numbers are refused, and the upload stays', async (t) => {
+  const part = (number: string | number, etag = 'e'): string => `<Part><PartNumber>${number}</PartNumber><ETag>${etag}</ETag></Part>`
+  const complete = (parts: string, code: string) =>
+    send(t, 'CompleteMultipartUpload', `<CompleteMultipartUpload>${parts}</CompleteMultipartUpload>`, { status: 400, code })
+  const numbers = Array.from({ length: 10_001 }, (_, index) => part(index + 1))
+  await complete('', 'MalformedXML')
+  await complete(numbers.join(''), 'MalformedXML')
+  await complete(numbers.slice(0, 10_000).join(''), 'InvalidPart')
+  await complete(part(2) + part(1), 'InvalidPartOrder')
+  await complete(part(1) + part(1), 'InvalidPartOrder')
+  for (const number of ['0', '10001', '2147483648']) await complete(part(number), 'InvalidArgument')
+  for (const number of ['-1', '1.5', '1e3', '9223372036854775808', 'NaN', '١', '']) await complete(part(number), 'MalformedXML')
+  await complete('<Part><ETag>e</ETag></Part>', 'MalformedXML')
+  await complete('<Part><PartNumber>1</PartNumber></Part>', 'MalformedXML')
+  await arena.attack(t, { target: uploadTarget, status: 200 })
 })
 
 test.serial('X-06: a document beyond its limit is refused at the limit, and not after it was read whole', async (t) => {
   const huge = Buffer.alloc(2 * 1024 * 1024, ' ')
   await arena.attack(t, { method: 'PUT', target: `/${arena.bucket}?versioning`, body: huge, status: 400, code: 'EntityTooLarge' })
-  // a length that nobody declared: chunks that never end
+  // a length that nobody declared: the answer comes while the chunks have not ended
   const connection = await RawConnection.open(arena.server)
   const target = `/${arena.bucket}?versioning`
   connection.write(rawRequest(arena.server, { method: 'PUT', target, headers: { 'transfer-encoding': 'chunked' }, credential: arena.attacker }))
   const chunk = Buffer.concat([Buffer.from('10000\r\n'), Buffer.alloc(0x10000, ' '), Buffer.from('\r\n')])
-  let sentBytes = 0
-  while (!connection.isClosed && sentBytes < 64 * 1024 * 1024) {
-    await connection.writeFlushed(chunk)
-    sentBytes += 0x10000
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-  t.true(connection.isClosed)
+  for (let sentBytes = 0; sentBytes <= 1024 * 1024; sentBytes += 0x10000) connection.write(chunk)
   const answer = await connection.answer()
   t.is(answer?.status, 400)
   t.is(xmlText(answer?.text ?? '', 'Code'), 'EntityTooLarge')
+  t.is(answer?.headers.get('connection'), 'close')
   connection.reset()
   await arena.checkUnharmed(t)
 })
@@ -293,18 +322,40 @@ test.serial('X-17: counts and sizes of a delete that are no numbers are an error
   t.is((await request(server, { bucket, key: 'keep' })).status, 404)
 })
 
-test.serial('X-08..X-10, X-16..X-24: documents of operations that are not served are refused by name, unread, and change nothing', async (t) => {
-  const bomb = `<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><x>&f;</x>`
-  for (const query of ['tagging', 'cors', 'lifecycle', 'acl', 'policy', 'object-lock', 'notification', 'replication', 'website', 'encryption']) {
-    await arena.attack(t, { method: 'PUT', target: `/${arena.bucket}?${query}`, body: bomb, status: 501, code: 'NotImplemented' })
+/** Documents that attack whatever reads them: an operation refuses them as malformed once it is served, and by its name until then. */
+const OTHER_DOCUMENTS: readonly (readonly [name: OperationName, method: 'PUT' | 'POST', target: string, code: string])[] = [
+  ['PutBucketTagging', 'PUT', '?tagging', 'MalformedXML'],
+  ['PutBucketCors', 'PUT', '?cors', 'MalformedXML'],
+  ['PutBucketLifecycleConfiguration', 'PUT', '?lifecycle', 'MalformedXML'],
+  ['PutBucketPolicy', 'PUT', '?policy', 'MalformedPolicy'],
+  ['PutObjectLockConfiguration', 'PUT', '?object-lock', 'MalformedXML'],
+  ['PutBucketNotificationConfiguration', 'PUT', '?notification', 'MalformedXML'],
+  ['PutBucketReplication', 'PUT', '?replication', 'MalformedXML'],
+  ['PutBucketWebsite', 'PUT', '?website', 'MalformedXML'],
+  ['PutBucketEncryption', 'PUT', '?encryption', 'MalformedXML'],
+  ['PutBucketAcl', 'PUT', '?acl', 'MalformedXML'],
+  ['PutObjectTagging', 'PUT', '/keep?tagging', 'MalformedXML'],
+  ['PutObjectAcl', 'PUT', '/keep?acl', 'MalformedXML'],
+  ['PutObjectRetention', 'PUT', '/keep?retention', 'MalformedXML'],
+  ['PutObjectLegalHold', 'PUT', '/keep?legal-hold', 'MalformedXML'],
+  ['RestoreObject', 'POST', '/keep?restore', 'MalformedXML'],
+  ['SelectObjectContent', 'POST', '/keep?select&select-type=2', 'MalformedXML'],
+]
+
+test.serial('X-01, X-24: a document with an entity is refused by every operation, and changes nothing', async (t) => {
+  const { server, bucket } = arena
+  await putObject(server, bucket, 'keep', 'x')
+  const body = '<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><x>&f;</x>'
+  for (const [name, method, target, code] of OTHER_DOCUMENTS) {
+    const operation: Operation = OPERATIONS[name]
+    const expected = operation.handle === undefined ? { status: 501, code: 'NotImplemented' } : { status: 400, code }
+    const headers = { 'content-md5': md5Base64(body) }
+    const { answer } = await arena.attack(t, { method, target: `/${bucket}${target}`, body, headers, ...expected })
+    t.notRegex(answer?.text ?? '', /root:/)
   }
-  for (const query of ['tagging', 'acl', 'retention', 'legal-hold']) {
-    await arena.attack(t, { method: 'PUT', target: `/${arena.bucket}/k?${query}`, body: bomb, status: 501, code: 'NotImplemented' })
-  }
-  for (const query of ['select&select-type=2', 'restore', 'uploadId=x']) {
-    await arena.attack(t, { method: 'POST', target: `/${arena.bucket}/k?${query}`, body: bomb, status: 501, code: 'NotImplemented' })
-  }
-  t.deepEqual(xmlTexts((await request(arena.server, { bucket: arena.bucket })).text, 'Key'), [])
+  t.is((await request(server, { bucket, key: 'keep' })).text, 'x')
+  await deleteObject(server, bucket, 'keep')
+  t.deepEqual(xmlTexts((await request(server, { bucket })).text, 'Key'), [])
 })
 
 test.serial('X-03..X-05: forty hostile documents at once leave the memory where it was', async (t) => {

@@ -39,8 +39,10 @@ export interface Attack extends RawRequest {
 const VICTIM_KEY = 'secret'
 const VICTIM_BODY = 'the victim wrote this'
 const CANARY = 'nobody may change this'
-const ANSWER_MS_MAX = 5000
-const RSS_GROWTH_BYTES_MAX = 64 * 1024 * 1024
+/** Twice what is promised: the tests of a suite share their machine. */
+const ANSWER_MS_MAX = 10_000
+/** Garbage that nothing has forced out yet included. */
+const RSS_GROWTH_BYTES_MAX = 128 * 1024 * 1024
 /** Traces of our insides: stack frames, paths, SQL. */
 const INSIDES = /\bat [\w.<>]+ \(|\bat (?:file|node):|\.[jt]s:\d|node_modules|SQLITE_|SELECT |INSERT |\/blobs\/|matchbox\.db/
 
@@ -107,7 +109,8 @@ export async function startArena(options: Pick<ServerOptions, 'env'> = {}): Prom
     end: async (t) => {
       try {
         await check(t)
-        t.true((await residentBytes(server)) - startRss <= RSS_GROWTH_BYTES_MAX, 'memory is bounded')
+        const growth = (await residentBytes(server)) - startRss
+        t.true(growth <= RSS_GROWTH_BYTES_MAX, `${growth} bytes of memory more than at the start`)
       } finally {
         await server.stop()
         await rm(base, { recursive: true, force: true })
