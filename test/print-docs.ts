@@ -22,6 +22,7 @@ export function printedPages(): readonly PrintedPage[] {
 function operationsPage(): string {
   const all = Object.entries(OPERATIONS) as readonly (readonly [string, Operation])[]
   const served = all.filter(([, row]) => row.handle !== undefined)
+  const stored = served.filter(([, row]) => row.level === 'stored')
   const refused = all.filter(([, row]) => row.handle === undefined)
   return `# Operations
 
@@ -40,10 +41,13 @@ listed: those of the signature, of \`aws-chunked\` framing and of checksums, and
 *Conditions* are \`If-Match\`, \`If-None-Match\`, \`If-Unmodified-Since\` and, on reads, \`If-Modified-Since\`: [conditional requests](conditional-requests.md).
 *Permission* is the action that the caller needs. Without policies it comes down to this: the root credential may do everything, any other credential
 everything on the buckets of its own owner.
+*Level* says what comes of it: \`enforced\` operations are done and obeyed; of \`stored\` ones (${stored.length} here) the document is checked, kept and returned,
+and nothing else obeys it. So an ACL lets nobody in, a replication rule copies nothing, and a notification is never sent. Two things beside are
+obeyed: ownership controls decide whether a bucket takes ACLs and who owns what is written, and \`BlockPublicAcls\` refuses public ACLs.
 
 ${table(
-  ['operation', 'request', 'also takes', 'conditions', 'permission'],
-  served.map(([name, row]) => [name, requestOf(row), also(row), row.conditional === true ? 'yes' : '', permissionOf(row)]),
+  ['operation', 'request', 'level', 'also takes', 'conditions', 'permission'],
+  served.map(([name, row]) => [name, requestOf(row), row.level ?? 'enforced', also(row), row.conditional === true ? 'yes' : '', permissionOf(row)]),
 )}
 
 ## Refused with 501 NotImplemented

@@ -16,6 +16,8 @@ const READ_ACTIONS = new Set([
   's3:GetObjectAttributes',
   's3:GetObjectLegalHold',
   's3:GetObjectRetention',
+  's3:GetObjectTagging',
+  's3:GetObjectVersionTagging',
 ])
 
 /** What nobody may without a signature, whatever the setting `anonymous` says. */

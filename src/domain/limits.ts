@@ -20,6 +20,17 @@ export const LIST_PARTS_MAX = 1000
 export const COMPLETE_XML_BYTES_MAX = 4 * MIB
 /** User metadata of one object: names and values together. https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html */
 export const USER_METADATA_BYTES_MAX = 2 * KIB
+/** Tags of one object and of one bucket; https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html */
+export const OBJECT_TAGS_MAX = 10
+export const BUCKET_TAGS_MAX = 50
+/** A tag's key and value, in UTF-16 code units. Same source. */
+export const TAG_KEY_LENGTH_MAX = 128
+export const TAG_VALUE_LENGTH_MAX = 256
+/** Grants of one ACL. https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html */
+export const ACL_GRANTS_MAX = 100
+/** Analytics, inventory, metrics or intelligent-tiering configurations of one bucket, and of one page of their list. Their API pages. */
+export const CONFIGURATIONS_MAX = 1000
+export const LIST_CONFIGURATIONS_MAX = 100
 /** Keys of one DeleteObjects. https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html */
 export const DELETE_OBJECTS_KEYS_MAX = 1000
 /** Entries of one list page; a larger request gets this many. */

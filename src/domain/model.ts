@@ -55,6 +55,14 @@ export interface ObjectMetadata {
 /** A label: key and value, unique by key. */
 export type Tag = readonly [key: string, value: string]
 
+export type Permission = 'FULL_CONTROL' | 'READ' | 'WRITE' | 'READ_ACP' | 'WRITE_ACP'
+
+/** Everybody, everybody with a credential, and the service that would write access logs. */
+export type GranteeGroup = 'AllUsers' | 'AuthenticatedUsers' | 'LogDelivery'
+
+/** One line of an access control list: to the owner with this canonical id, or to a group. */
+export type Grant = { readonly id: string; readonly permission: Permission } | { readonly group: GranteeGroup; readonly permission: Permission }
+
 export interface Retention {
   readonly mode: 'GOVERNANCE' | 'COMPLIANCE'
   readonly untilMs: number
@@ -63,6 +71,8 @@ export interface Retention {
 /** What most versions do not have, and what may change after a version was written without making it another one. */
 export interface VersionTraits {
   readonly tags?: readonly Tag[]
+  /** The access control list; absent where it is the owner's full control alone. */
+  readonly grants?: readonly Grant[]
   readonly retention?: Retention
   /** false: it was lifted. */
   readonly hasLegalHold?: boolean

@@ -1,4 +1,4 @@
-import type { Bucket } from '../domain/model.ts'
+import type { Bucket, ObjectVersion, VersionTraits } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import type { TraitsChange } from '../storage/metadata-store.ts'
 import { lockedError, markerNotAllowed, noSuchBucket } from './objects.ts'
@@ -37,4 +37,10 @@ export async function changeTraits(stores: Stores, input: ChangeTraitsInput): Pr
     default:
       return result satisfies never
   }
+}
+
+/** The traits of a version, where they can be read: what cannot is a fault of ours, and not a version without tags or locks. */
+export function readableTraits({ traits }: ObjectVersion): VersionTraits {
+  if (traits.isUnreadable === true) throw new Error('the traits of the version cannot be read')
+  return traits
 }

@@ -15,7 +15,6 @@ import { S3Error } from '../domain/s3-error.ts'
 import { checksumHeader, type ExpectedDigests } from '../engine/digest-check.ts'
 import { shownVersionId } from '../engine/objects.ts'
 import type { S3Request } from './request.ts'
-import { headerNotImplemented } from './screening.ts'
 
 const UNKNOWN_TYPE = 'binary/octet-stream'
 
@@ -45,9 +44,6 @@ const STORAGE_CLASSES = new Set([
   'STANDARD',
   'STANDARD_IA',
 ])
-
-/** Canned ACLs that grant nobody but the owner anything, so that accepting them promises nothing. */
-const PRIVATE_ACLS = new Set(['private', 'bucket-owner-read', 'bucket-owner-full-control'])
 
 /** @throws {S3Error} MetadataTooLarge, InvalidArgument */
 export function readMetadata(request: S3Request, key: string, compatibility: Compatibility): ObjectMetadata {
@@ -106,12 +102,6 @@ export function readStorageClass(request: S3Request): string {
   const value = request.value('x-amz-storage-class') ?? 'STANDARD'
   if (!STORAGE_CLASSES.has(value)) throw new S3Error('InvalidStorageClass', { detail: { StorageClassRequested: value } })
   return value
-}
-
-/** @throws {S3Error} NotImplemented for an ACL that would grant somebody else something */
-export function refuseSharedAcl(request: S3Request): void {
-  const acl = request.value('x-amz-acl')
-  if (acl !== undefined && !PRIVATE_ACLS.has(acl)) throw headerNotImplemented('x-amz-acl', `The canned ACL ${acl} is not supported`)
 }
 
 export function checksumAlgorithm(name: string): ChecksumAlgorithm | undefined {
@@ -205,6 +195,8 @@ export function metadataHeaders(version: ObjectVersion, overrides: Readonly<Reco
   if (only304) return headers
   const { user } = version.metadata
   for (const name in user) headers.push(USER_PREFIX + name, user[name] as string)
+  const { tags } = version.traits
+  if (tags !== undefined) headers.push('x-amz-tagging-count', String(tags.length))
   if (version.storageClass !== 'STANDARD') headers.push('x-amz-storage-class', version.storageClass)
   return headers
 }

@@ -1,9 +1,13 @@
 /**
- * The closed table of S3's operations, by their AWS names: 111 of the current model, and PostObject. The row is the whole truth about an operation.
+ * The closed table of S3's operations, by their AWS names: 111 of the current model, and PostObject. The row is the whole truth about an operation;
+ * those of documents stand in document-operations.ts.
  * More specific rows win, whatever their order. A row without a handler is a refusal with a name: 501 NotImplemented.
  */
+import { ACL_HEADERS } from './acl.ts'
 import type { BucketCall, BucketNameCall, ObjectCall, ServiceCall } from './call.ts'
+import { DOCUMENT_OPERATIONS } from './document-operations.ts'
 import * as bucket from './handlers/bucket.ts'
+import { restoreObject } from './handlers/bucket-documents.ts'
 import * as deleting from './handlers/delete-object.ts'
 import * as getting from './handlers/get-object.ts'
 import * as listing from './handlers/list-objects.ts'
@@ -33,6 +37,8 @@ interface Row {
   readonly headers?: readonly string[]
   /** Whether the operation judges If-* headers. */
   readonly conditional?: true
+  /** The document is checked, kept and returned, and nothing else here obeys it. Where this is not said, what is served is done. */
+  readonly level?: 'stored'
 }
 
 export type Operation =
@@ -50,7 +56,14 @@ const RESPONSE_OVERRIDES = [
   'response-expires',
 ] as const
 const LISTING = ['prefix', 'delimiter', 'encoding-type', 'max-keys'] as const
-const OBJECT_WRITE_HEADERS = ['x-amz-acl', 'x-amz-meta-*', 'x-amz-storage-class', 'x-amz-website-redirect-location', ...LOCK_HEADERS] as const
+const OBJECT_WRITE_HEADERS = [
+  ...ACL_HEADERS,
+  ...LOCK_HEADERS,
+  'x-amz-meta-*',
+  'x-amz-storage-class',
+  'x-amz-tagging',
+  'x-amz-website-redirect-location',
+] as const
 const COPY_SOURCE_HEADERS = ['x-amz-copy-source', 'x-amz-copy-source-if-*'] as const
 
 /** Rows for one document of a bucket or object: Get, Put and Delete of one subresource. */
@@ -75,7 +88,7 @@ export const OPERATIONS = {
     method: 'PUT',
     resource: 'bucket-name',
     action: 's3:CreateBucket',
-    headers: ['x-amz-acl', 'x-amz-object-ownership', 'x-amz-bucket-object-lock-enabled'],
+    headers: [...ACL_HEADERS, 'x-amz-object-ownership', 'x-amz-bucket-object-lock-enabled'],
     handle: bucket.createBucket,
   },
   HeadBucket: { method: 'HEAD', resource: 'bucket', action: 's3:ListBucket', handle: bucket.headBucket },
@@ -182,7 +195,14 @@ export const OPERATIONS = {
     conditional: true,
     handle: renaming.renameObject,
   },
-  RestoreObject: { method: 'POST', resource: 'object', query: ['restore'], optional: ['versionId'], action: 's3:RestoreObject' },
+  RestoreObject: {
+    method: 'POST',
+    resource: 'object',
+    query: ['restore'],
+    optional: ['versionId'],
+    action: 's3:RestoreObject',
+    handle: restoreObject,
+  },
   SelectObjectContent: { method: 'POST', resource: 'object', query: ['select'], optional: ['select-type'], action: 's3:GetObject' },
   GetObjectTorrent: { ...get('torrent', 's3:GetObject'), resource: 'object' },
   UpdateObjectEncryption: { ...put('encryption', 's3:UpdateObjectEncryption'), resource: 'object', optional: ['versionId'] },
@@ -235,12 +255,9 @@ export const OPERATIONS = {
     handle: multipart.listMultipartUploads,
   },
 
+  ...DOCUMENT_OPERATIONS,
+
   // documents of an object
-  GetObjectTagging: { ...get('tagging', 's3:GetObjectTagging'), resource: 'object', optional: ['versionId'] },
-  PutObjectTagging: { ...put('tagging', 's3:PutObjectTagging'), resource: 'object', optional: ['versionId'] },
-  DeleteObjectTagging: { ...del('tagging', 's3:DeleteObjectTagging'), resource: 'object', optional: ['versionId'] },
-  GetObjectAcl: { ...get('acl', 's3:GetObjectAcl'), resource: 'object', optional: ['versionId'] },
-  PutObjectAcl: { ...put('acl', 's3:PutObjectAcl'), resource: 'object', optional: ['versionId'] },
   GetObjectRetention: {
     ...get('retention', 's3:GetObjectRetention'),
     resource: 'object',
@@ -283,16 +300,6 @@ export const OPERATIONS = {
   PutBucketPolicy: { ...put('policy', 's3:PutBucketPolicy'), resource: 'bucket' },
   DeleteBucketPolicy: { ...del('policy', 's3:DeleteBucketPolicy'), resource: 'bucket' },
   GetBucketPolicyStatus: { ...get('policyStatus', 's3:GetBucketPolicyStatus'), resource: 'bucket' },
-  GetBucketAcl: { ...get('acl', 's3:GetBucketAcl'), resource: 'bucket' },
-  PutBucketAcl: { ...put('acl', 's3:PutBucketAcl'), resource: 'bucket' },
-  GetBucketOwnershipControls: { ...get('ownershipControls', 's3:GetBucketOwnershipControls'), resource: 'bucket' },
-  PutBucketOwnershipControls: { ...put('ownershipControls', 's3:PutBucketOwnershipControls'), resource: 'bucket' },
-  DeleteBucketOwnershipControls: { ...del('ownershipControls', 's3:PutBucketOwnershipControls'), resource: 'bucket' },
-  GetPublicAccessBlock: { ...get('publicAccessBlock', 's3:GetBucketPublicAccessBlock'), resource: 'bucket' },
-  PutPublicAccessBlock: { ...put('publicAccessBlock', 's3:PutBucketPublicAccessBlock'), resource: 'bucket' },
-  DeletePublicAccessBlock: { ...del('publicAccessBlock', 's3:PutBucketPublicAccessBlock'), resource: 'bucket' },
-  GetBucketAbac: { ...get('abac', 's3:GetBucketAbac'), resource: 'bucket' },
-  PutBucketAbac: { ...put('abac', 's3:PutBucketAbac'), resource: 'bucket' },
   GetBucketCors: { ...get('cors', 's3:GetBucketCORS'), resource: 'bucket' },
   PutBucketCors: { ...put('cors', 's3:PutBucketCORS'), resource: 'bucket' },
   DeleteBucketCors: { ...del('cors', 's3:PutBucketCORS'), resource: 'bucket' },
@@ -302,58 +309,9 @@ export const OPERATIONS = {
   GetBucketEncryption: { ...get('encryption', 's3:GetEncryptionConfiguration'), resource: 'bucket' },
   PutBucketEncryption: { ...put('encryption', 's3:PutEncryptionConfiguration'), resource: 'bucket' },
   DeleteBucketEncryption: { ...del('encryption', 's3:PutEncryptionConfiguration'), resource: 'bucket' },
-  GetBucketTagging: { ...get('tagging', 's3:GetBucketTagging'), resource: 'bucket' },
-  PutBucketTagging: { ...put('tagging', 's3:PutBucketTagging'), resource: 'bucket' },
-  DeleteBucketTagging: { ...del('tagging', 's3:PutBucketTagging'), resource: 'bucket' },
   GetBucketWebsite: { ...get('website', 's3:GetBucketWebsite'), resource: 'bucket' },
   PutBucketWebsite: { ...put('website', 's3:PutBucketWebsite'), resource: 'bucket' },
   DeleteBucketWebsite: { ...del('website', 's3:DeleteBucketWebsite'), resource: 'bucket' },
-  GetBucketNotificationConfiguration: { ...get('notification', 's3:GetBucketNotification'), resource: 'bucket' },
-  PutBucketNotificationConfiguration: { ...put('notification', 's3:PutBucketNotification'), resource: 'bucket' },
-  GetBucketReplication: { ...get('replication', 's3:GetReplicationConfiguration'), resource: 'bucket' },
-  PutBucketReplication: { ...put('replication', 's3:PutReplicationConfiguration'), resource: 'bucket' },
-  DeleteBucketReplication: { ...del('replication', 's3:PutReplicationConfiguration'), resource: 'bucket' },
-  GetBucketLogging: { ...get('logging', 's3:GetBucketLogging'), resource: 'bucket' },
-  PutBucketLogging: { ...put('logging', 's3:PutBucketLogging'), resource: 'bucket' },
-  GetBucketRequestPayment: { ...get('requestPayment', 's3:GetBucketRequestPayment'), resource: 'bucket' },
-  PutBucketRequestPayment: { ...put('requestPayment', 's3:PutBucketRequestPayment'), resource: 'bucket' },
-  GetBucketAccelerateConfiguration: { ...get('accelerate', 's3:GetAccelerateConfiguration'), resource: 'bucket' },
-  PutBucketAccelerateConfiguration: { ...put('accelerate', 's3:PutAccelerateConfiguration'), resource: 'bucket' },
-  GetBucketAnalyticsConfiguration: { method: 'GET', query: ['analytics', 'id'], action: 's3:GetAnalyticsConfiguration', resource: 'bucket' },
-  PutBucketAnalyticsConfiguration: { method: 'PUT', query: ['analytics', 'id'], action: 's3:PutAnalyticsConfiguration', resource: 'bucket' },
-  DeleteBucketAnalyticsConfiguration: { method: 'DELETE', query: ['analytics', 'id'], action: 's3:PutAnalyticsConfiguration', resource: 'bucket' },
-  ListBucketAnalyticsConfigurations: { ...get('analytics', 's3:GetAnalyticsConfiguration'), optional: ['continuation-token'], resource: 'bucket' },
-  GetBucketIntelligentTieringConfiguration: {
-    method: 'GET',
-    query: ['intelligent-tiering', 'id'],
-    action: 's3:GetIntelligentTieringConfiguration',
-    resource: 'bucket',
-  },
-  PutBucketIntelligentTieringConfiguration: {
-    method: 'PUT',
-    query: ['intelligent-tiering', 'id'],
-    action: 's3:PutIntelligentTieringConfiguration',
-    resource: 'bucket',
-  },
-  DeleteBucketIntelligentTieringConfiguration: {
-    method: 'DELETE',
-    query: ['intelligent-tiering', 'id'],
-    action: 's3:PutIntelligentTieringConfiguration',
-    resource: 'bucket',
-  },
-  ListBucketIntelligentTieringConfigurations: {
-    ...get('intelligent-tiering', 's3:GetIntelligentTieringConfiguration'),
-    optional: ['continuation-token'],
-    resource: 'bucket',
-  },
-  GetBucketInventoryConfiguration: { method: 'GET', query: ['inventory', 'id'], action: 's3:GetInventoryConfiguration', resource: 'bucket' },
-  PutBucketInventoryConfiguration: { method: 'PUT', query: ['inventory', 'id'], action: 's3:PutInventoryConfiguration', resource: 'bucket' },
-  DeleteBucketInventoryConfiguration: { method: 'DELETE', query: ['inventory', 'id'], action: 's3:PutInventoryConfiguration', resource: 'bucket' },
-  ListBucketInventoryConfigurations: { ...get('inventory', 's3:GetInventoryConfiguration'), optional: ['continuation-token'], resource: 'bucket' },
-  GetBucketMetricsConfiguration: { method: 'GET', query: ['metrics', 'id'], action: 's3:GetMetricsConfiguration', resource: 'bucket' },
-  PutBucketMetricsConfiguration: { method: 'PUT', query: ['metrics', 'id'], action: 's3:PutMetricsConfiguration', resource: 'bucket' },
-  DeleteBucketMetricsConfiguration: { method: 'DELETE', query: ['metrics', 'id'], action: 's3:PutMetricsConfiguration', resource: 'bucket' },
-  ListBucketMetricsConfigurations: { ...get('metrics', 's3:GetMetricsConfiguration'), optional: ['continuation-token'], resource: 'bucket' },
 
   // metadata tables and directory buckets
   CreateBucketMetadataConfiguration: {

@@ -129,6 +129,8 @@ export interface NewBucket {
   readonly ownerId: string
   /** Versioned and with object lock from the first instant. */
   readonly hasObjectLock: boolean
+  /** Documents that it has from the first instant. */
+  readonly configs?: Readonly<Record<ConfigName, string>>
 }
 
 /** A plain name, or `<name>/<id>` where a bucket holds several documents of a kind. */

@@ -1,13 +1,15 @@
 /** ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation. */
 import { formatIsoDate } from '../../domain/http-date.ts'
-import { LIST_BUCKETS_MAX, XML_BYTES_MAX } from '../../domain/limits.ts'
+import { LIST_BUCKETS_MAX } from '../../domain/limits.ts'
 import { S3Error } from '../../domain/s3-error.ts'
 import type { BucketCall, BucketNameCall, ServiceCall } from '../call.ts'
-import { refuseSharedAcl } from '../object-headers.ts'
+import { readDocumentBody } from '../document-body.ts'
 import { readCount, tokenOf, valueOfToken } from '../paging.ts'
 import type { S3Response } from '../response.ts'
-import { headerNotImplemented } from '../screening.ts'
-import { childText, parseXml, refuseUnknown, S3_NAMESPACE, xmlDocument } from '../xml.ts'
+import { readTagSet } from '../tagging.ts'
+import { childText, onlyChild, parseXml, refuseUnknown, S3_NAMESPACE, xmlDocument } from '../xml.ts'
+import { readAccessOfNewBucket } from './acl.ts'
+import { BUCKET_TAGGING_CONFIG } from './tagging.ts'
 
 const OLDEST_REGION = 'us-east-1'
 
@@ -40,14 +42,10 @@ export async function listBuckets({ request, identity, stores, services }: Servi
 
 export async function createBucket(call: BucketNameCall): Promise<S3Response> {
   const { request, bucketName, identity, services, stores } = call
-  refuseSharedAcl(request)
-  const ownership = request.value('x-amz-object-ownership')
-  if (ownership !== undefined && ownership !== 'BucketOwnerEnforced')
-    throw headerNotImplemented('x-amz-object-ownership', `${ownership} is not supported`)
   const hasObjectLock = readObjectLock(request.value('x-amz-bucket-object-lock-enabled'))
-  await readCreateDocument(call)
   const owner = identity.kind === 'anonymous' ? services.rootCredential.owner : identity.owner
-  const result = await stores.metadata.createBucket({ name: bucketName, ownerId: owner.id, hasObjectLock })
+  const configs = { ...readAccessOfNewBucket(call, owner.id), ...(await readCreateDocument(call)) }
+  const result = await stores.metadata.createBucket({ name: bucketName, ownerId: owner.id, hasObjectLock, configs })
   if (result.kind === 'exists') {
     const isOwners = result.bucket.ownerId === owner.id
     // in its oldest region S3 answers the owner as if the bucket were new, and changes nothing; in all others it refuses
@@ -65,13 +63,16 @@ function readObjectLock(value: string | undefined): boolean {
   throw new S3Error('InvalidArgument', { detail: { ArgumentName: 'x-amz-bucket-object-lock-enabled', ArgumentValue: value ?? '' } })
 }
 
-/** Any region is fine: there is one. Other settings of the document are refused rather than forgotten. */
-async function readCreateDocument({ body }: BucketNameCall): Promise<void> {
-  const bytes = await body.collect(XML_BYTES_MAX)
-  if (bytes.length === 0) return
+/** Any region is fine: there is one. Tags are kept; other settings of the document are refused rather than forgotten. */
+async function readCreateDocument(call: BucketNameCall): Promise<Readonly<Record<string, string>>> {
+  const bytes = await readDocumentBody(call, 'if-given')
+  if (bytes.length === 0) return {}
   const root = parseXml(bytes, 'CreateBucketConfiguration')
-  refuseUnknown(root, ['LocationConstraint'])
+  refuseUnknown(root, ['LocationConstraint', 'Tags'])
   childText(root, 'LocationConstraint')
+  const set = onlyChild(root, 'Tags')
+  const tags = set === undefined ? [] : readTagSet(set, 'bucket', call.services.config.compatibility)
+  return tags.length === 0 ? {} : { [BUCKET_TAGGING_CONFIG]: JSON.stringify(tags) }
 }
 
 export async function headBucket({ services }: BucketCall): Promise<S3Response> {

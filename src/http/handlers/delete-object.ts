@@ -5,9 +5,10 @@ import { type Precondition, UNCONDITIONAL } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
 import * as objects from '../../engine/objects.ts'
 import type { BucketCall, ObjectCall } from '../call.ts'
+import { readDocumentBody } from '../document-body.ts'
 import { readBypass } from '../lock-headers.ts'
+import { ownerOf } from '../object-traits.ts'
 import { DELETE_CONDITION_HEADERS, deleteKeyPrecondition, deletePrecondition } from '../preconditions.ts'
-import { requireDigest } from '../required-digest.ts'
 import type { S3Response } from '../response.ts'
 import { headerNotImplemented } from '../screening.ts'
 import {
@@ -23,7 +24,6 @@ import {
   xmlDocument,
 } from '../xml.ts'
 import { readVersionId } from './get-object.ts'
-import { ownerOf } from './put-object.ts'
 
 export async function deleteObject(call: ObjectCall): Promise<S3Response> {
   const { request, bucket, key, stores, services, nowMs } = call
@@ -51,14 +51,13 @@ interface KeyToDelete {
 
 /** Each key is judged and deleted by itself, in the order of the request; all of them share the commits of one stretch. */
 export async function deleteObjects(call: BucketCall): Promise<S3Response> {
-  const { bucket, stores, services, body, nowMs, identity } = call
+  const { bucket, stores, services, nowMs } = call
   const { compatibility } = services.config
   const bypassGovernance = readBypass(call)
-  const bytes = await body.collect(DELETE_OBJECTS_XML_BYTES_MAX)
-  requireDigest(call.request, body, bytes)
+  const bytes = await readDocumentBody(call, 'required', DELETE_OBJECTS_XML_BYTES_MAX)
   const { keys, isQuiet } = readDeleteDocument(parseXml(bytes, 'Delete'))
   if (compatibility === 'aws') refuseAsAws(keys)
-  const ownerId = identity.kind === 'anonymous' ? bucket.ownerId : identity.owner.id
+  const ownerId = ownerOf(call)
   const results = await Promise.all(
     keys.map(async ({ key, versionId, texts }): Promise<XmlChildren | undefined> => {
       const named = { Key: key, VersionId: versionId }

@@ -12,15 +12,8 @@ import * as multipart from '../../engine/multipart.ts'
 import { shownVersionId } from '../../engine/objects.ts'
 import { type BucketCall, type ObjectCall, requiredBucket } from '../call.ts'
 import { readLockTraits } from '../lock-headers.ts'
-import {
-  checksumAlgorithm,
-  readChecksumOf,
-  readExpectedDigests,
-  readMetadata,
-  readStorageClass,
-  refuseSharedAcl,
-  unknownAlgorithm,
-} from '../object-headers.ts'
+import { checksumAlgorithm, readChecksumOf, readExpectedDigests, readMetadata, readStorageClass, unknownAlgorithm } from '../object-headers.ts'
+import { readOwnerAndTraits } from '../object-traits.ts'
 import { readCount } from '../paging.ts'
 import { copySourcePrecondition, writePrecondition } from '../preconditions.ts'
 import type { S3Response } from '../response.ts'
@@ -28,7 +21,7 @@ import { headerNotImplemented } from '../screening.ts'
 import { childrenNamed, childText, malformedXml, parseXml, refuseUnknown, S3_NAMESPACE, type XmlElement, xmlDocument } from '../xml.ts'
 import { parsePartNumber } from './get-object.ts'
 import { ownersOf, readListRequest } from './list-objects.ts'
-import { checkSourceOwner, ownerOf, readCopySource } from './put-object.ts'
+import { checkSourceOwner, readCopySource } from './put-object.ts'
 
 function xml(rootName: string, children: Parameters<typeof xmlDocument>[1], headers: readonly string[] = []): S3Response {
   return { status: 200, headers: [...headers, 'Content-Type', 'application/xml'], body: xmlDocument(rootName, children, S3_NAMESPACE) }
@@ -37,17 +30,15 @@ function xml(rootName: string, children: Parameters<typeof xmlDocument>[1], head
 export async function createMultipartUpload(call: ObjectCall): Promise<S3Response> {
   const { request, bucket, key, stores, services, nowMs } = call
   const { compatibility } = services.config
-  refuseSharedAcl(request)
   const checksumPlan = readChecksumPlan(call)
   const uploadId = await multipart.createUpload(stores, {
     bucket,
     key,
     when: compatibility === 'aws' ? UNCONDITIONAL : writePrecondition(request, nowMs, compatibility),
-    ownerId: ownerOf(call),
+    ...readOwnerAndTraits(call, true, readLockTraits(call)),
     storageClass: readStorageClass(request),
     metadata: readMetadata(request, key, compatibility),
     checksumPlan,
-    traits: readLockTraits(call),
   })
   const headers = checksumPlan === undefined ? [] : ['x-amz-checksum-algorithm', checksumPlan.algorithm, 'x-amz-checksum-type', checksumPlan.type]
   return xml('InitiateMultipartUploadResult', { Bucket: bucket.name, Key: key, UploadId: uploadId }, headers)

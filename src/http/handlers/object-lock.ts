@@ -1,6 +1,5 @@
 /** Get and Put of ObjectLockConfiguration, ObjectRetention and ObjectLegalHold. */
 import { formatIsoInstant, parseIsoInstant } from '../../domain/http-date.ts'
-import { XML_BYTES_MAX } from '../../domain/limits.ts'
 import type { Retention } from '../../domain/model.ts'
 import {
   type DefaultRetention,
@@ -11,12 +10,12 @@ import {
   RETENTION_COUNT_MAX,
 } from '../../domain/object-lock.ts'
 import { S3Error } from '../../domain/s3-error.ts'
-import { changeTraits } from '../../engine/object-traits.ts'
+import { changeTraits, readableTraits } from '../../engine/object-traits.ts'
 import { findVersion, noSuchBucket } from '../../engine/objects.ts'
 import { OBJECT_LOCK_CONFIG } from '../../storage/metadata-store.ts'
 import type { BucketCall, ObjectCall } from '../call.ts'
+import { readDocumentBody } from '../document-body.ts'
 import { readBypass, requireFuture, requireLockOf } from '../lock-headers.ts'
-import { requireDigest } from '../required-digest.ts'
 import type { S3Response } from '../response.ts'
 import { childText, malformedXml, onlyChild, parseXml, refuseUnknown, S3_NAMESPACE, type XmlChildren, type XmlElement, xmlDocument } from '../xml.ts'
 import { readVersionId } from './get-object.ts'
@@ -25,10 +24,8 @@ function xml(rootName: string, children: XmlChildren): S3Response {
   return { status: 200, headers: ['Content-Type', 'application/xml'], body: xmlDocument(rootName, children, S3_NAMESPACE) }
 }
 
-async function readDocument({ request, body }: BucketCall, rootName: string): Promise<XmlElement> {
-  const bytes = await body.collect(XML_BYTES_MAX)
-  requireDigest(request, body, bytes)
-  return parseXml(bytes, rootName)
+async function readDocument(call: BucketCall, rootName: string): Promise<XmlElement> {
+  return parseXml(await readDocumentBody(call, 'required'), rootName)
 }
 
 export async function getObjectLockConfiguration({ bucket, stores }: BucketCall): Promise<S3Response> {
@@ -133,9 +130,7 @@ export async function putObjectLegalHold(call: ObjectCall): Promise<S3Response> 
 
 function lockOf(call: ObjectCall) {
   requireLockOf(call)
-  const { traits } = findVersion(call.stores, call.bucket, call.key, readVersionId(call))
-  if (traits.isUnreadable === true) throw new Error('the lock of the version cannot be read')
-  return traits
+  return readableTraits(findVersion(call.stores, call.bucket, call.key, readVersionId(call)))
 }
 
 function noLockOfObject({ key }: ObjectCall): S3Error {

@@ -9,7 +9,8 @@ import { checksumHeader } from '../../engine/digest-check.ts'
 import * as objects from '../../engine/objects.ts'
 import { type ObjectCall, requiredBucket } from '../call.ts'
 import { readLockTraits, requireDigestOfLocked } from '../lock-headers.ts'
-import { checksumAlgorithm, readExpectedDigests, readMetadata, readStorageClass, refuseSharedAcl, unknownAlgorithm } from '../object-headers.ts'
+import { checksumAlgorithm, readExpectedDigests, readMetadata, readStorageClass, unknownAlgorithm } from '../object-headers.ts'
+import { readOwnerAndTraits } from '../object-traits.ts'
 import { copySourcePrecondition, writePrecondition } from '../preconditions.ts'
 import type { S3Response } from '../response.ts'
 import { headerNotImplemented } from '../screening.ts'
@@ -18,21 +19,19 @@ import { S3_NAMESPACE, xmlDocument } from '../xml.ts'
 export async function putObject(call: ObjectCall): Promise<S3Response> {
   const { request, bucket, key, stores, services, body, nowMs } = call
   if (request.header('content-length') === undefined && request.header('transfer-encoding') === undefined) throw new S3Error('MissingContentLength')
-  refuseSharedAcl(request)
   const { compatibility } = services.config
-  const traits = readLockTraits(call)
+  const lock = readLockTraits(call)
   const expected = readExpectedDigests(request)
-  requireDigestOfLocked(call, traits, expected)
+  requireDigestOfLocked(call, lock, expected)
   const input: objects.PutObjectInput = {
     bucket,
     key,
     when: writePrecondition(request, nowMs, compatibility),
     body,
     expected,
-    ownerId: ownerOf(call),
+    ...readOwnerAndTraits(call, true, lock),
     storageClass: readStorageClass(request),
     metadata: readMetadata(request, key, compatibility),
-    traits,
   }
   const offsetBytes = readWriteOffset(call)
   const version = offsetBytes === undefined ? await objects.putObject(stores, input) : await appendObject(stores, input, offsetBytes)
@@ -55,12 +54,7 @@ function readWriteOffset({ request, services }: ObjectCall): number | undefined 
   throw new S3Error('InvalidArgument', { detail: { ArgumentName: 'x-amz-write-offset-bytes', ArgumentValue: text } })
 }
 
-/** Who owns what is written: an unsigned writer's objects belong to the bucket's owner. */
-export function ownerOf({ identity, bucket }: ObjectCall): string {
-  return identity.kind === 'anonymous' ? bucket.ownerId : identity.owner.id
-}
-
-function pushVersionId(headers: string[], bucket: Bucket, versionId: string): void {
+export function pushVersionId(headers: string[], bucket: Bucket, versionId: string): void {
   const shown = objects.shownVersionId(bucket, versionId)
   if (shown !== undefined) headers.push('x-amz-version-id', shown)
 }
@@ -68,16 +62,13 @@ function pushVersionId(headers: string[], bucket: Bucket, versionId: string): vo
 export async function copyObject(call: ObjectCall): Promise<S3Response> {
   const { request, bucket, key, stores, services, nowMs } = call
   const { compatibility } = services.config
-  refuseSharedAcl(request)
   const source = readCopySource(request.value('x-amz-copy-source') ?? '')
   const sourceBucket = requiredBucket(services, source.bucketName)
   call.allow(source.versionId === undefined ? 's3:GetObject' : 's3:GetObjectVersion', sourceBucket)
   checkSourceOwner(request.value('x-amz-source-expected-bucket-owner'), sourceBucket)
   const when = writePrecondition(withDestinationAliases(request), nowMs, compatibility)
   const replaces = readDirective(request.value('x-amz-metadata-directive'), 'x-amz-metadata-directive') === 'REPLACE'
-  if (readDirective(request.value('x-amz-tagging-directive'), 'x-amz-tagging-directive') === 'REPLACE') {
-    throw headerNotImplemented('x-amz-tagging-directive', 'Object tags are not supported')
-  }
+  const replacesTags = readDirective(request.value('x-amz-tagging-directive'), 'x-amz-tagging-directive') === 'REPLACE'
   const storageClass = readStorageClass(request)
   const isSame = sourceBucket.id === bucket.id && source.key === key && source.versionId === undefined
   if (isSame && !replaces && request.value('x-amz-storage-class') === undefined && !isConditional(when)) {
@@ -91,11 +82,10 @@ export async function copyObject(call: ObjectCall): Promise<S3Response> {
     bucket,
     key,
     when,
-    ownerId: ownerOf(call),
+    ...readOwnerAndTraits(call, replacesTags, readLockTraits(call)),
     storageClass,
     metadata: replaces ? readMetadata(request, key, compatibility) : undefined,
-    traits: readLockTraits(call),
-    keepsTags: true,
+    keepsTags: !replacesTags,
     checksumAlgorithm: readCopyChecksum(call),
     nowMs,
   })

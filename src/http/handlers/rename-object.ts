@@ -3,10 +3,10 @@ import { checkKey, decodePercent } from '../../domain/names.ts'
 import { S3Error } from '../../domain/s3-error.ts'
 import { renameObject as rename } from '../../engine/rename.ts'
 import type { ObjectCall } from '../call.ts'
+import { ownerOf } from '../object-traits.ts'
 import { renamePreconditions } from '../preconditions.ts'
 import type { S3Response } from '../response.ts'
 import { headerNotImplemented } from '../screening.ts'
-import { ownerOf } from './put-object.ts'
 
 export async function renameObject(call: ObjectCall): Promise<S3Response> {
   const { request, bucket, key, stores, services, nowMs } = call

@@ -36,8 +36,9 @@ export function prepareAppendMutations(transaction: Transaction, contents: Conte
     const checksum = grownChecksum(live, append)
     // what the object is besides its bytes stays as it was written first; but a lock belongs to one version, and this is another
     const { ownerId, storageClass, metadata } = live
-    const { tags, ...lock } = { ...version.traits, tags: live.traits.tags }
-    const traits = versions.withDefaultRetention(tags === undefined ? lock : { ...lock, tags }, version.bucketId, place.versioning)
+    const { tags, grants, ...lock } = { ...version.traits, tags: live.traits.tags, grants: live.traits.grants }
+    const kept = { ...lock, ...(tags === undefined ? {} : { tags }), ...(grants === undefined ? {} : { grants }) }
+    const traits = versions.withDefaultRetention(kept, version.bucketId, place.versioning)
     const committed = versions.install({ ...version, etag, sizeBytes, checksum, ownerId, storageClass, metadata, traits }, place, contentId)
     return { ...committed, etag, sizeBytes, checksum }
   }

@@ -36,12 +36,13 @@ export function prepareBucketMutations(db: Database.Database, transaction: Trans
     revokeCredential(accessKeyId: string): boolean {
       return removeCredential.run(accessKeyId).changes > 0
     },
-    createBucket({ name, ownerId, hasObjectLock }: NewBucket): { kind: 'created' | 'exists'; bucket: Bucket } {
+    createBucket({ name, ownerId, hasObjectLock, configs = {} }: NewBucket): { kind: 'created' | 'exists'; bucket: Bucket } {
       const existing = bucketByName.get(name) as BucketRow | undefined
       if (existing !== undefined) return { kind: 'exists', bucket: bucketOf(existing) }
       insertBucket.run(name, ownerId, transaction.nowMs, hasObjectLock ? 'enabled' : 'unversioned')
       const bucket = bucketOf(bucketByName.get(name) as BucketRow)
       if (hasObjectLock) putConfigRow.run(bucket.id, OBJECT_LOCK_CONFIG, '{}')
+      for (const [config, document] of Object.entries(configs)) putConfigRow.run(bucket.id, config, document)
       return { kind: 'created', bucket }
     },
     deleteBucket(bucketId: number): 'deleted' | 'not-empty' | 'no-such-bucket' {
