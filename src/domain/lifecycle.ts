@@ -11,27 +11,78 @@ export interface LifecycleFilter {
   readonly sizeLessThanBytes?: number
 }
 
-/** Where a transition moves bytes on AWS; here it is kept and shown, and moves nothing. */
-export interface LifecycleTransition {
-  readonly days?: number
-  readonly dateMs?: number
-  readonly storageClass: string
-  readonly newerNoncurrentVersions?: number
-}
-
+/** What of a rule is carried out: transitions are kept and shown, and move nothing. */
 export interface LifecycleRule {
   readonly id: string
   readonly isEnabled: boolean
-  /** undefined: the rule names its prefix in the old way, beside a filter. */
-  readonly filter: LifecycleFilter | undefined
-  readonly legacyPrefix?: string
-  /** Whether the filter was written with And: it is shown as it came. */
-  readonly hasAnd?: boolean
+  readonly filter: LifecycleFilter
   readonly expiration?: { readonly days?: number; readonly dateMs?: number; readonly expiredObjectDeleteMarker?: boolean }
   readonly noncurrentExpiration?: { readonly days: number; readonly newerVersions?: number }
   readonly abortUploadsAfterDays?: number
-  readonly transitions?: readonly LifecycleTransition[]
-  readonly noncurrentTransitions?: readonly LifecycleTransition[]
+}
+
+/** The document as it is stored: JSON of its XML, by element names. */
+interface StoredFilter {
+  readonly Prefix?: string
+  readonly ObjectSizeGreaterThan?: number
+  readonly ObjectSizeLessThan?: number
+  readonly Tag?: StoredTag | readonly StoredTag[]
+}
+interface StoredTag {
+  readonly Key: string
+  readonly Value: string
+}
+interface StoredRule {
+  readonly ID: string
+  readonly Status: 'Enabled' | 'Disabled'
+  readonly Prefix?: string
+  readonly Filter?: StoredFilter & { readonly And?: StoredFilter }
+  readonly Expiration?: { readonly Days?: number; readonly Date?: string; readonly ExpiredObjectDeleteMarker?: boolean }
+  readonly NoncurrentVersionExpiration?: { readonly NoncurrentDays: number; readonly NewerNoncurrentVersions?: number }
+  readonly AbortIncompleteMultipartUpload?: { readonly DaysAfterInitiation: number }
+}
+
+/** The rules of a stored document. */
+export function rulesOf(document: string): readonly LifecycleRule[] {
+  return (JSON.parse(document) as { readonly Rule: readonly StoredRule[] }).Rule.map(ruleOf)
+}
+
+function ruleOf({ ID, Status, Prefix, Filter, Expiration, NoncurrentVersionExpiration, AbortIncompleteMultipartUpload }: StoredRule): LifecycleRule {
+  const { Days, Date: date, ExpiredObjectDeleteMarker } = Expiration ?? {}
+  const { NoncurrentDays, NewerNoncurrentVersions } = NoncurrentVersionExpiration ?? {}
+  return {
+    id: ID,
+    isEnabled: Status === 'Enabled',
+    filter: filterOf(Filter?.And ?? Filter ?? { ...(Prefix === undefined ? {} : { Prefix }) }),
+    ...(Expiration === undefined
+      ? {}
+      : {
+          expiration: {
+            ...(Days === undefined ? {} : { days: Days }),
+            ...(date === undefined ? {} : { dateMs: Date.parse(date) }),
+            ...(ExpiredObjectDeleteMarker === undefined ? {} : { expiredObjectDeleteMarker: ExpiredObjectDeleteMarker }),
+          },
+        }),
+    ...(NoncurrentDays === undefined
+      ? {}
+      : {
+          noncurrentExpiration: {
+            days: NoncurrentDays,
+            ...(NewerNoncurrentVersions === undefined ? {} : { newerVersions: NewerNoncurrentVersions }),
+          },
+        }),
+    ...(AbortIncompleteMultipartUpload === undefined ? {} : { abortUploadsAfterDays: AbortIncompleteMultipartUpload.DaysAfterInitiation }),
+  }
+}
+
+function filterOf({ Prefix, ObjectSizeGreaterThan, ObjectSizeLessThan, Tag: tags }: StoredFilter): LifecycleFilter {
+  const list = tags === undefined ? undefined : ((Array.isArray(tags) ? tags : [tags]) as readonly StoredTag[])
+  return {
+    ...(Prefix === undefined ? {} : { prefix: Prefix }),
+    ...(list === undefined ? {} : { tags: list.map(({ Key, Value }): Tag => [Key, Value]) }),
+    ...(ObjectSizeGreaterThan === undefined ? {} : { sizeGreaterThanBytes: ObjectSizeGreaterThan }),
+    ...(ObjectSizeLessThan === undefined ? {} : { sizeLessThanBytes: ObjectSizeLessThan }),
+  }
 }
 
 /** How time is counted: a day is shorter in tests. */
@@ -58,12 +109,15 @@ export function dueMs(sinceMs: number, days: number, dayMs: number): number {
 }
 
 export function prefixOf(rule: LifecycleRule): string {
-  return rule.filter?.prefix ?? rule.legacyPrefix ?? ''
+  return rule.filter.prefix ?? ''
 }
 
-function matches(rule: LifecycleRule, version: ObjectVersion): boolean {
+/** What of a version a rule looks at. */
+export type Expiring = Pick<ObjectVersion, 'key' | 'sizeBytes' | 'modifiedMs' | 'traits'>
+
+function matches(rule: LifecycleRule, version: Expiring): boolean {
   if (!rule.isEnabled || !version.key.startsWith(prefixOf(rule))) return false
-  const { tags = [], sizeGreaterThanBytes, sizeLessThanBytes } = rule.filter ?? {}
+  const { tags = [], sizeGreaterThanBytes, sizeLessThanBytes } = rule.filter
   if (sizeGreaterThanBytes !== undefined && version.sizeBytes <= sizeGreaterThanBytes) return false
   if (sizeLessThanBytes !== undefined && version.sizeBytes >= sizeLessThanBytes) return false
   const own = version.traits.tags ?? []
@@ -73,7 +127,7 @@ function matches(rule: LifecycleRule, version: ObjectVersion): boolean {
 /** When and by which rule the current version expires; the earliest wins. Also what `x-amz-expiration` tells. */
 export function expiryOf(
   rules: readonly LifecycleRule[],
-  version: ObjectVersion,
+  version: Expiring,
   dayMs: number,
 ): { readonly atMs: number; readonly ruleId: string } | undefined {
   let earliest: { atMs: number; ruleId: string } | undefined
@@ -116,10 +170,10 @@ function planCurrent(rules: readonly LifecycleRule[], version: ListedVersion, { 
 
 /** A delete marker that hides nothing any more goes by its own rule, or with the age at which objects expire. */
 function planMarker(rules: readonly LifecycleRule[], marker: ListedVersion, { nowMs, dayMs }: LifecycleClock): LifecycleAction | undefined {
-  const rule = rules.find(({ isEnabled, expiration, filter, ...rest }) => {
-    if (!isEnabled || expiration === undefined || !marker.key.startsWith(filter?.prefix ?? rest.legacyPrefix ?? '')) return false
+  const rule = rules.find(({ isEnabled, expiration, filter }) => {
+    if (!isEnabled || expiration === undefined || !marker.key.startsWith(filter.prefix ?? '')) return false
     // a delete marker has neither tags nor a size to be chosen by
-    if (filter?.tags !== undefined || filter?.sizeGreaterThanBytes !== undefined || filter?.sizeLessThanBytes !== undefined) return false
+    if (filter.tags !== undefined || filter.sizeGreaterThanBytes !== undefined || filter.sizeLessThanBytes !== undefined) return false
     if (expiration.expiredObjectDeleteMarker === true) return true
     return expiration.days !== undefined && dueMs(marker.modifiedMs, expiration.days, dayMs) <= nowMs
   })

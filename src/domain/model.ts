@@ -31,6 +31,12 @@ export interface Bucket {
   readonly ownerId: string
   readonly createdMs: number
   readonly versioning: VersioningState
+  /** Names of its documents that stand alone of their kind, each with a comma before and behind it: known without a look. */
+  readonly configNames: string
+}
+
+export function hasConfig({ configNames }: Bucket, name: string): boolean {
+  return configNames !== '' && configNames.includes(`,${name},`)
 }
 
 /** Algorithms that are verified, stored and returned. Names as in `x-amz-checksum-algorithm`. */

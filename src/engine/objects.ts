@@ -49,6 +49,7 @@ export interface PutObjectInput {
 
 export interface PutObjectOutput extends Committed {
   readonly etag: string
+  readonly sizeBytes: number
   readonly checksum: Checksum | undefined
 }
 
@@ -62,7 +63,7 @@ export async function putObject(stores: Stores, input: PutObjectInput): Promise<
   const { ownerId, storageClass, metadata, traits } = input
   const version = { bucketId, key, etag, sizeBytes, content, ownerId, storageClass, metadata, checksum, traits }
   const result = await discardingOnFailure(stores, content, () => stores.metadata.commitVersion(version, condition))
-  if (result.kind === 'committed') return { ...result, etag, checksum }
+  if (result.kind === 'committed') return { ...result, etag, sizeBytes, checksum }
   await discard(stores, content)
   if (result.kind === 'source-changed') throw new Error('a new content shares no blobs')
   throw result.kind === 'no-such-bucket' ? noSuchBucket(bucket) : refused(result, key)

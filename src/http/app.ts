@@ -7,6 +7,7 @@ import { HEADER_BYTES_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { StorageFullError } from '../storage/errors.ts'
 import type { ConditionOutcome } from '../telemetry.ts'
+import { crossOriginHeaders } from './cors.ts'
 import { type Answered, dispatch } from './dispatch.ts'
 import { virtualBucket } from './request.ts'
 import { ClientGoneError, type HttpRequestBody } from './request-body.ts'
@@ -86,7 +87,7 @@ export function createServer(services: Services, options: ServerOptions = {}): S
       )
       if (answered.body !== undefined) bodies.delete(answered.body)
       status = result.status
-      sentBytes = await sendResponse(message, response, result, requestId)
+      sentBytes = await sendResponse(message, response, withCors(services, message, answered, result), requestId)
     } catch (error) {
       status = 499 // the client went away, or the bytes ended too early: nobody sees this number but the log
       response.destroy()
@@ -153,6 +154,13 @@ export function createServer(services: Services, options: ServerOptions = {}): S
   const watch = setInterval(() => endStalledBodies(bodies, windowMs, nextRequestId), windowMs).unref()
   server.on('close', () => clearInterval(watch))
   return server
+}
+
+/** A browser shows its page what the answer says only if the bucket's rules let it: refusals, too. */
+function withCors(services: Services, { headers, method = '' }: IncomingMessage, { bucket }: Answered, result: S3Response): S3Response {
+  const { origin } = headers
+  if (origin === undefined || bucket === undefined || method === 'OPTIONS') return result
+  return { ...result, headers: [...result.headers, ...crossOriginHeaders(services, origin, method, bucket)] }
 }
 
 function text(status: number, body: string): S3Response {

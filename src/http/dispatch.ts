@@ -6,6 +6,7 @@ import type { Bucket, Identity } from '../domain/model.ts'
 import { bucketNameProblem, checkKey } from '../domain/names.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { type BucketCall, type BucketNameCall, type ObjectCall, requiredBucket, type ServiceCall } from './call.ts'
+import { preflight } from './cors.ts'
 import { findOperation, type NamedOperation } from './operations.ts'
 import { asksForConditions } from './preconditions.ts'
 import { S3Request, virtualBucket } from './request.ts'
@@ -39,6 +40,10 @@ export async function dispatch(
   answered.key = request.key
   if (request.bucketName !== undefined) checkBucketName(request.bucketName)
   if (request.key !== undefined) checkKey(request.key)
+  if (request.method === 'OPTIONS') {
+    answered.operation = 'Preflight'
+    return preflight(services, request)
+  }
   const operation = findOperation(request)
   if (operation.kind !== 'no-row') answered.operation = operation.found.name
 

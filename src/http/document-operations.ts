@@ -1,6 +1,7 @@
 /** Rows of the table of operations: tags, ACLs and ownership, and the documents of a bucket that are kept and returned. */
 import { ACL_HEADERS } from './acl.ts'
 import * as documents from './bucket-documents.ts'
+import { CORS } from './cors.ts'
 import * as acl from './handlers/acl.ts'
 import {
   deleteConfiguration,
@@ -12,6 +13,7 @@ import {
   putDocument,
 } from './handlers/bucket-documents.ts'
 import * as tagging from './handlers/tagging.ts'
+import { LIFECYCLE } from './lifecycle-document.ts'
 import type { Operation } from './operations.ts'
 
 type Document = documents.BucketDocument
@@ -62,6 +64,20 @@ export const DOCUMENT_OPERATIONS = {
     ...bucketRow('DELETE', ['ownershipControls'], 's3:PutBucketOwnershipControls'),
     handle: acl.deleteBucketOwnershipControls,
   },
+
+  GetBucketLifecycleConfiguration: {
+    ...bucketRow('GET', [LIFECYCLE.config], 's3:GetLifecycleConfiguration'),
+    handle: getDocument(LIFECYCLE),
+  },
+  PutBucketLifecycleConfiguration: {
+    ...bucketRow('PUT', [LIFECYCLE.config], 's3:PutLifecycleConfiguration'),
+    handle: putDocument(LIFECYCLE),
+  },
+  DeleteBucketLifecycle: { ...bucketRow('DELETE', [LIFECYCLE.config], 's3:PutLifecycleConfiguration'), handle: deleteDocument(LIFECYCLE) },
+
+  GetBucketCors: { ...bucketRow('GET', [CORS.config], 's3:GetBucketCORS'), handle: getDocument(CORS) },
+  PutBucketCors: { ...bucketRow('PUT', [CORS.config], 's3:PutBucketCORS'), handle: putDocument(CORS) },
+  DeleteBucketCors: { ...bucketRow('DELETE', [CORS.config], 's3:PutBucketCORS'), handle: deleteDocument(CORS) },
 
   GetPublicAccessBlock: get(documents.PUBLIC_ACCESS_BLOCK, 's3:GetBucketPublicAccessBlock'),
   PutPublicAccessBlock: put(documents.PUBLIC_ACCESS_BLOCK, 's3:PutBucketPublicAccessBlock'),

@@ -10,6 +10,8 @@ export interface ServerSettings {
   readonly publicHosts: readonly string[]
   readonly anonymous: 'off' | 'read' | 'write'
   readonly compatibility: Compatibility
+  /** Length of a day in lifecycle rules. */
+  readonly lifecycleDayMs: number
 }
 
 export interface Services {

@@ -8,6 +8,7 @@ import {
   type ListedVersion,
   planLatest,
   planNoncurrent,
+  rulesOf,
 } from '../domain/lifecycle.ts'
 import type { Bucket } from '../domain/model.ts'
 import { UNCONDITIONAL } from '../domain/precondition.ts'
@@ -70,7 +71,7 @@ export async function runLifecycle(stores: Stores, clock: LifecycleClock, isStop
     for (const bucket of buckets) {
       const document = stores.metadata.findConfig(bucket.id, LIFECYCLE_CONFIG)
       if (document === undefined) continue
-      const rules = JSON.parse(document) as readonly LifecycleRule[]
+      const rules = rulesOf(document)
       removed += await expireVersions(stores, bucket, rules, clock, isStopping)
       removed += await abortUploads(stores, bucket, rules, clock, isStopping)
     }

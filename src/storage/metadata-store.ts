@@ -136,7 +136,7 @@ export interface NewBucket {
 /** A plain name, or `<name>/<id>` where a bucket holds several documents of a kind. */
 export type ConfigName = string
 
-/** The rules of a bucket, as JSON of `LifecycleRule[]`. */
+/** The lifecycle document of a bucket. */
 export const LIFECYCLE_CONFIG = 'lifecycle'
 
 /** The document whose presence means that a bucket has object lock. */

@@ -29,7 +29,15 @@ async function serveHere(t: ExecutionContext, options: ServerOptions = {}): Prom
   const lines: string[] = []
   const http = createServer(
     {
-      config: { region: 'us-east-1', strictRegion: false, domains: [], publicHosts: [], anonymous: 'off', compatibility: 'superset' },
+      config: {
+        region: 'us-east-1',
+        strictRegion: false,
+        domains: [],
+        publicHosts: [],
+        anonymous: 'off',
+        compatibility: 'superset',
+        lifecycleDayMs: 86_400_000,
+      },
       stores,
       log: createLog('error', { write: (line) => lines.push(line) }),
       metrics: createMetrics(),

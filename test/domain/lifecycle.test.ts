@@ -1,5 +1,14 @@
 import test from 'ava'
-import { abandonedBy, dueMs, expiryOf, type LifecycleRule, type ListedVersion, planLatest, planNoncurrent } from '../../src/domain/lifecycle.ts'
+import {
+  abandonedBy,
+  dueMs,
+  expiryOf,
+  type LifecycleRule,
+  type ListedVersion,
+  planLatest,
+  planNoncurrent,
+  rulesOf,
+} from '../../src/domain/lifecycle.ts'
 import { NO_TRAITS, type Upload } from '../../src/domain/model.ts'
 
 const DAY_MS = 24 * 3600 * 1000
@@ -43,8 +52,6 @@ const CURRENT: [title: string, rules: readonly LifecycleRule[], of: ListedVersio
   ['under a rule that is off', [rule({ isEnabled: false, expiration: { days: 1 } })], version(), 9, false],
   ['outside the prefix', [rule({ filter: { prefix: 'tmp/' }, expiration: { days: 1 } })], version(), 9, false],
   ['inside the prefix', [rule({ filter: { prefix: 'logs/' }, expiration: { days: 1 } })], version(), 9, true],
-  ['inside a prefix written in the old way', [rule({ filter: undefined, legacyPrefix: 'logs/', expiration: { days: 1 } })], version(), 9, true],
-  ['outside a prefix written in the old way', [rule({ filter: undefined, legacyPrefix: 'tmp/', expiration: { days: 1 } })], version(), 9, false],
   [
     'with one of two tags',
     [
@@ -138,4 +145,14 @@ test('abandonedBy() finds the rule for an upload by prefix and age', (t) => {
   const rules = [rule({ id: 'x', filter: { prefix: 'x' }, abortUploadsAfterDays: 1 }), rule({ id: 'y', abortUploadsAfterDays: 3 })]
   t.is(abandonedBy(rules, upload, at(3.4)), undefined)
   t.is(abandonedBy(rules, upload, at(3.5))?.id, 'y')
+})
+
+test('rulesOf() reads every way to write a filter', (t) => {
+  const read = (rule: object): LifecycleRule | undefined => rulesOf(JSON.stringify({ Rule: [{ ID: 'a', Status: 'Enabled', ...rule }] }))[0]
+  t.deepEqual(read({ Prefix: 'old/' })?.filter, { prefix: 'old/' })
+  t.deepEqual(read({ Filter: {} })?.filter, {})
+  t.deepEqual(read({ Filter: { Tag: { Key: 'k', Value: 'v' } } })?.filter, { tags: [['k', 'v']] })
+  const and = { Prefix: 'p', Tag: [{ Key: 'k', Value: 'v' }], ObjectSizeGreaterThan: 1, ObjectSizeLessThan: 9 }
+  t.deepEqual(read({ Filter: { And: and } })?.filter, { prefix: 'p', tags: [['k', 'v']], sizeGreaterThanBytes: 1, sizeLessThanBytes: 9 })
+  t.deepEqual(read({ Filter: {}, Expiration: { Date: '2026-01-01T00:00:00.000Z' } })?.expiration, { dateMs: Date.UTC(2026, 0, 1) })
 })

@@ -10,6 +10,7 @@ import { checksumHeader } from '../../engine/digest-check.ts'
 import { findVersion, openObject } from '../../engine/objects.ts'
 import { preconditionFailed } from '../../engine/refusals.ts'
 import type { ObjectCall } from '../call.ts'
+import { expirationHeader } from '../expiration-header.ts'
 import { lockHeaders } from '../lock-headers.ts'
 import { headerValue, metadataHeaders, validatorHeaders } from '../object-headers.ts'
 import { readCountHeader } from '../paging.ts'
@@ -47,6 +48,7 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
   const headers = validatorHeaders(bucket, version)
   if (opened.kind === 'not-modified') return { status: 304, headers: [...headers, ...metadataHeaders(version, NO_OVERRIDES, true)] }
   headers.push(...metadataHeaders(version, overrides, false), ...lockHeaders(call, version), 'Accept-Ranges', 'bytes')
+  if (versionId === undefined) headers.push(...expirationHeader(call, version))
   let status = 200
   let lengthBytes = version.sizeBytes
   if (opened.kind === 'part') {

@@ -8,6 +8,7 @@ import { appendObject } from '../../engine/append.ts'
 import { checksumHeader } from '../../engine/digest-check.ts'
 import * as objects from '../../engine/objects.ts'
 import { type ObjectCall, requiredBucket } from '../call.ts'
+import { expirationHeader } from '../expiration-header.ts'
 import { readLockTraits, requireDigestOfLocked } from '../lock-headers.ts'
 import { checksumAlgorithm, readExpectedDigests, readMetadata, readStorageClass, unknownAlgorithm } from '../object-headers.ts'
 import { readOwnerAndTraits } from '../object-traits.ts'
@@ -35,8 +36,9 @@ export async function putObject(call: ObjectCall): Promise<S3Response> {
   }
   const offsetBytes = readWriteOffset(call)
   const version = offsetBytes === undefined ? await objects.putObject(stores, input) : await appendObject(stores, input, offsetBytes)
-  const headers = ['ETag', `"${version.etag}"`]
-  if (offsetBytes !== undefined && 'sizeBytes' in version) headers.push('x-amz-object-size', String(version.sizeBytes))
+  const { sizeBytes, modifiedMs } = version
+  const headers = ['ETag', `"${version.etag}"`, ...expirationHeader(call, { key, sizeBytes, modifiedMs, traits: input.traits })]
+  if (offsetBytes !== undefined) headers.push('x-amz-object-size', String(sizeBytes))
   if (version.checksum !== undefined) {
     headers.push(checksumHeader(version.checksum.algorithm), version.checksum.value, 'x-amz-checksum-type', version.checksum.type)
   }

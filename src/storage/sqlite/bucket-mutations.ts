@@ -24,6 +24,11 @@ export function prepareBucketMutations(db: Database.Database, transaction: Trans
   const findConfig = sql(`SELECT 1 FROM bucket_config WHERE bucket_id = ? AND name = ?`).pluck()
   const putConfigRow = sql(`INSERT OR REPLACE INTO bucket_config VALUES (?, ?, ?)`)
   const removeConfig = sql(`DELETE FROM bucket_config WHERE bucket_id = ? AND name = ?`)
+  const setConfigNames = sql(
+    `UPDATE bucket SET config_names =
+       (SELECT coalesce(',' || group_concat(name) || ',', '') FROM bucket_config WHERE bucket_id = @id AND instr(name, '/') = 0)
+     WHERE id = @id`,
+  )
   const removeConfigs = sql(`DELETE FROM bucket_config WHERE bucket_id = ?`)
 
   const operations = {
@@ -40,10 +45,11 @@ export function prepareBucketMutations(db: Database.Database, transaction: Trans
       const existing = bucketByName.get(name) as BucketRow | undefined
       if (existing !== undefined) return { kind: 'exists', bucket: bucketOf(existing) }
       insertBucket.run(name, ownerId, transaction.nowMs, hasObjectLock ? 'enabled' : 'unversioned')
-      const bucket = bucketOf(bucketByName.get(name) as BucketRow)
-      if (hasObjectLock) putConfigRow.run(bucket.id, OBJECT_LOCK_CONFIG, '{}')
-      for (const [config, document] of Object.entries(configs)) putConfigRow.run(bucket.id, config, document)
-      return { kind: 'created', bucket }
+      const { id } = bucketOf(bucketByName.get(name) as BucketRow)
+      if (hasObjectLock) putConfigRow.run(id, OBJECT_LOCK_CONFIG, '{}')
+      for (const [config, document] of Object.entries(configs)) putConfigRow.run(id, config, document)
+      setConfigNames.run({ id })
+      return { kind: 'created', bucket: bucketOf(bucketByName.get(name) as BucketRow) }
     },
     deleteBucket(bucketId: number): 'deleted' | 'not-empty' | 'no-such-bucket' {
       if (bucketIsUsed.get({ id: bucketId }) === 1) return 'not-empty'
@@ -64,6 +70,7 @@ export function prepareBucketMutations(db: Database.Database, transaction: Trans
       if (name === OBJECT_LOCK_CONFIG && document === undefined) throw new TypeError('object lock is not taken away from a bucket')
       if (document === undefined) removeConfig.run(bucketId, name)
       else putConfigRow.run(bucketId, name, document)
+      setConfigNames.run({ id: bucketId })
       return 'done'
     },
   }

@@ -52,12 +52,12 @@ export function versionOf(row: VersionRow): ObjectVersion {
 
 export const NO_METADATA: ObjectMetadata = Object.freeze({ headers: Object.freeze({}), user: Object.freeze({}) })
 
-export const BUCKET_COLUMNS = 'id, name, owner_id, created_ms, versioning'
+export const BUCKET_COLUMNS = 'id, name, owner_id, created_ms, versioning, config_names'
 
-export type BucketRow = readonly [id: number, name: string, ownerId: string, createdMs: number, versioning: string]
+export type BucketRow = readonly [id: number, name: string, ownerId: string, createdMs: number, versioning: string, configNames: string]
 
 export function bucketOf(row: BucketRow): Bucket {
-  return { id: row[0], name: row[1], ownerId: row[2], createdMs: row[3], versioning: row[4] as VersioningState }
+  return { id: row[0], name: row[1], ownerId: row[2], createdMs: row[3], versioning: row[4] as VersioningState, configNames: row[5] }
 }
 
 /** The column of traits: null where there are none, as with most versions. */

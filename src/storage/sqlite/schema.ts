@@ -27,7 +27,8 @@ const MIGRATIONS: readonly string[] = [
     name TEXT NOT NULL UNIQUE,
     owner_id TEXT NOT NULL,
     created_ms INTEGER NOT NULL,
-    versioning TEXT NOT NULL DEFAULT 'unversioned'
+    versioning TEXT NOT NULL DEFAULT 'unversioned',
+    config_names TEXT NOT NULL DEFAULT '' -- of bucket_config, so that who finds the bucket knows which there are
   ) STRICT;
 
   CREATE TABLE object (
