@@ -3,16 +3,15 @@
 # Debian slim and not Alpine: the tests run on glibc, and so does the prebuilt SQLite addon that most people have. musl's allocator is
 # slower under several threads, which is where our writer and file threads live. The price is some 25 MB.
 
-# -- the packages that the server needs; the SQLite addon is compiled here where its prebuilt one cannot be fetched
+# -- the packages that the server needs
 FROM node:24-slim AS modules
-RUN apt-get update \
- && apt-get install -y --no-install-recommends python3 make g++ \
- && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev
-# sources and leftovers of the compilation
-RUN cd node_modules/better-sqlite3 && rm -rf deps src build/Release/obj build/Release/obj.target build/Release/.deps
+# The lock names better-sqlite3 12, for Node 20. Version 13 brings its addon along, so that nothing is compiled.
+RUN npm ci --omit=dev --ignore-scripts \
+ && npm install --no-save --omit=dev --ignore-scripts better-sqlite3@13.2.0 \
+ && cd node_modules/better-sqlite3 \
+ && rm -rf deps src prebuilds/darwin-* prebuilds/win32-* prebuilds/linuxmusl-*
 
 # -- TypeScript to JavaScript
 FROM node:24-slim AS build

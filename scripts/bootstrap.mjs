@@ -34,6 +34,16 @@ function refuseOldNode() {
 
 // -- installing ------------------------------------------------------------------------------------------------------------------------
 
+/**
+ * The lock names better-sqlite3 12, the last one for Node 20. On newer ones it has to be compiled, and on Node 24 a process may abort when the
+ * thread that used it ends. Version 13 brings its addon along and has neither fault, but needs Node 22.14.
+ */
+const NEWER_SQLITE = Number(process.versions.node.split('.')[0]) >= 22 ? 'better-sqlite3@^13.2.0' : undefined
+
+function isRightSqlite(version) {
+  return NEWER_SQLITE === undefined ? version.startsWith('12.') : version.startsWith('13.')
+}
+
 function textOf(path) {
   return existsSync(path) ? readFileSync(path, 'utf8') : undefined
 }
@@ -55,7 +65,8 @@ function isInstalledAsLocked() {
     return Object.entries(JSON.parse(wanted).packages).every(([path, entry]) => {
       if (path === '') return true
       if (present[path] === undefined) return entry.optional === true || entry.peer === true || entry.devOptional === true
-      return present[path].version === entry.version && existsSync(join(root, path))
+      const isRight = path === 'node_modules/better-sqlite3' ? isRightSqlite(present[path].version) : present[path].version === entry.version
+      return isRight && existsSync(join(root, path))
     })
   } catch {
     return false
@@ -82,18 +93,21 @@ function npm(...words) {
 function install() {
   const wanted = wantedInstall()
   if (textOf(installStamp) === wanted && existsSync(join(modules, 'better-sqlite3'))) return
-  const slow = 'better-sqlite3 may have to be compiled, which takes some minutes'
+  const slow = NEWER_SQLITE === undefined ? '; better-sqlite3 may have to be compiled, which takes some minutes' : ''
 
   if (!existsSync(modules) || !isInstalledAsLocked()) {
     const hasLock = existsSync(join(root, 'package-lock.json'))
     const isUpdate = existsSync(modules)
-    say(`installing packages, because ${isUpdate ? 'package-lock.json does not match what is installed' : 'node_modules is missing'}; ${slow}`)
+    say(`installing packages, because ${isUpdate ? 'package-lock.json does not match what is installed' : 'node_modules is missing'}${slow}`)
     rmSync(installStamp, { force: true })
     // `npm ci` would throw compiled addons away that still fit, so what is there is only brought up to date.
-    const isDone = hasLock && !isUpdate ? npm('ci', '--include=dev') : npm('install', '--no-save', '--include=dev')
-    if (!isDone && !(hasLock && npm('ci', '--include=dev'))) {
+    const scripts = NEWER_SQLITE === undefined ? [] : ['--ignore-scripts']
+    const isDone = hasLock && !isUpdate ? npm('ci', '--include=dev', ...scripts) : npm('install', '--no-save', '--include=dev', ...scripts)
+    if (!isDone && !(hasLock && npm('ci', '--include=dev', ...scripts))) {
       fail('npm could not install the packages (see above). Compiling better-sqlite3 needs python3, make and a C++ compiler.')
     }
+    if (NEWER_SQLITE !== undefined && !npm('install', '--no-save', '--include=dev', NEWER_SQLITE))
+      fail('npm could not install better-sqlite3 13 (see above).')
   }
   if (!canLoadSqlite()) {
     say(`compiling better-sqlite3 again, because Node ${process.versions.node} cannot load it; this may take some minutes`)
