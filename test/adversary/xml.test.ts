@@ -322,7 +322,10 @@ test.serial('X-17: counts and sizes of a delete that are no numbers are an error
   t.is((await request(server, { bucket, key: 'keep' })).status, 404)
 })
 
-/** Documents that attack whatever reads them: an operation refuses them as malformed once it is served, and by its name until then. */
+/**
+ * Documents that attack whatever reads them: an operation refuses them as malformed once it is served, and by its name until then. Retentions and
+ * legal holds are refused before they are read: this bucket has no object lock.
+ */
 const OTHER_DOCUMENTS: readonly (readonly [name: OperationName, method: 'PUT' | 'POST', target: string, code: string])[] = [
   ['PutBucketTagging', 'PUT', '?tagging', 'MalformedXML'],
   ['PutBucketCors', 'PUT', '?cors', 'MalformedXML'],
@@ -336,8 +339,8 @@ const OTHER_DOCUMENTS: readonly (readonly [name: OperationName, method: 'PUT' | 
   ['PutBucketAcl', 'PUT', '?acl', 'MalformedXML'],
   ['PutObjectTagging', 'PUT', '/keep?tagging', 'MalformedXML'],
   ['PutObjectAcl', 'PUT', '/keep?acl', 'MalformedXML'],
-  ['PutObjectRetention', 'PUT', '/keep?retention', 'MalformedXML'],
-  ['PutObjectLegalHold', 'PUT', '/keep?legal-hold', 'MalformedXML'],
+  ['PutObjectRetention', 'PUT', '/keep?retention', 'InvalidRequest'],
+  ['PutObjectLegalHold', 'PUT', '/keep?legal-hold', 'InvalidRequest'],
   ['RestoreObject', 'POST', '/keep?restore', 'MalformedXML'],
   ['SelectObjectContent', 'POST', '/keep?select&select-type=2', 'MalformedXML'],
 ]
