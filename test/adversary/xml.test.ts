@@ -326,32 +326,33 @@ test.serial('X-17: counts and sizes of a delete that are no numbers are an error
  * Documents that attack whatever reads them: an operation refuses them as malformed once it is served, and by its name until then. Retentions and
  * legal holds are refused before they are read: this bucket has no object lock.
  */
-const OTHER_DOCUMENTS: readonly (readonly [name: OperationName, method: 'PUT' | 'POST', target: string, code: string])[] = [
-  ['PutBucketTagging', 'PUT', '?tagging', 'MalformedXML'],
-  ['PutBucketCors', 'PUT', '?cors', 'MalformedXML'],
-  ['PutBucketLifecycleConfiguration', 'PUT', '?lifecycle', 'MalformedXML'],
-  ['PutBucketPolicy', 'PUT', '?policy', 'MalformedPolicy'],
-  ['PutObjectLockConfiguration', 'PUT', '?object-lock', 'MalformedXML'],
-  ['PutBucketNotificationConfiguration', 'PUT', '?notification', 'MalformedXML'],
-  ['PutBucketReplication', 'PUT', '?replication', 'MalformedXML'],
-  ['PutBucketWebsite', 'PUT', '?website', 'MalformedXML'],
-  ['PutBucketEncryption', 'PUT', '?encryption', 'MalformedXML'],
-  ['PutBucketAcl', 'PUT', '?acl', 'MalformedXML'],
-  ['PutObjectTagging', 'PUT', '/keep?tagging', 'MalformedXML'],
-  ['PutObjectAcl', 'PUT', '/keep?acl', 'MalformedXML'],
-  ['PutObjectRetention', 'PUT', '/keep?retention', 'InvalidRequest'],
-  ['PutObjectLegalHold', 'PUT', '/keep?legal-hold', 'InvalidRequest'],
-  ['RestoreObject', 'POST', '/keep?restore', 'MalformedXML'],
-  ['SelectObjectContent', 'POST', '/keep?select&select-type=2', 'MalformedXML'],
+const OTHER_DOCUMENTS: readonly (readonly [name: OperationName, method: 'PUT' | 'POST', target: string])[] = [
+  ['PutBucketTagging', 'PUT', '?tagging'],
+  ['PutBucketCors', 'PUT', '?cors'],
+  ['PutBucketLifecycleConfiguration', 'PUT', '?lifecycle'],
+  ['PutBucketPolicy', 'PUT', '?policy'],
+  ['PutObjectLockConfiguration', 'PUT', '?object-lock'],
+  ['PutBucketNotificationConfiguration', 'PUT', '?notification'],
+  ['PutBucketReplication', 'PUT', '?replication'],
+  ['PutBucketWebsite', 'PUT', '?website'],
+  ['PutBucketEncryption', 'PUT', '?encryption'],
+  ['PutBucketAcl', 'PUT', '?acl'],
+  ['PutObjectTagging', 'PUT', '/keep?tagging'],
+  ['PutObjectAcl', 'PUT', '/keep?acl'],
+  ['PutObjectRetention', 'PUT', '/keep?retention'],
+  ['PutObjectLegalHold', 'PUT', '/keep?legal-hold'],
+  ['RestoreObject', 'POST', '/keep?restore'],
+  ['SelectObjectContent', 'POST', '/keep?select&select-type=2'],
 ]
 
 test.serial('X-01, X-24: a document with an entity is refused by every operation, and changes nothing', async (t) => {
   const { server, bucket } = arena
   await putObject(server, bucket, 'keep', 'x')
   const body = '<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><x>&f;</x>'
-  for (const [name, method, target, code] of OTHER_DOCUMENTS) {
+  for (const [name, method, target] of OTHER_DOCUMENTS) {
     const operation: Operation = OPERATIONS[name]
-    const expected = operation.handle === undefined ? { status: 501, code: 'NotImplemented' } : { status: 400, code }
+    const expected =
+      operation.handle === undefined ? { status: 501, code: 'NotImplemented' } : { status: 400, code: /^(?:Malformed\w+|InvalidRequest)$/ }
     const headers = { 'content-md5': md5Base64(body) }
     const { answer } = await arena.attack(t, { method, target: `/${bucket}${target}`, body, headers, ...expected })
     t.notRegex(answer?.text ?? '', /root:/)
