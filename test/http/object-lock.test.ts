@@ -1,17 +1,29 @@
-/** Object lock from the outside: what is locked stays, whatever is tried, and what is said about it is what AWS says. */
-import { join } from 'node:path'
+/**
+ * Object lock from the outside: what is locked stays, whatever is tried, and what is said about it is what AWS says. One file, for all of it
+ * works on the same few things; what happens when disk or process fail is in object-lock-faults.test.ts.
+ */
 import test, { type ExecutionContext } from 'ava'
-import Database from 'better-sqlite3'
 import {
   BYPASS,
+  codeOf,
   createLockBucket,
   defaultRetentionRule,
+  FAR,
   getDocument,
+  HOLD,
+  LOCKED,
   legalHoldDocument,
   lockConfigurationDocument,
+  lockedFor,
+  lockOf,
+  MODE,
   type Place,
   putDocument,
+  putLocked,
+  readVersion,
+  removeVersion,
   retentionDocument,
+  UNTIL,
 } from '../kit/lock.ts'
 import { beginUpload, complete, putPart } from '../kit/multipart.ts'
 import { sleep } from '../kit/race.ts'
@@ -42,37 +54,13 @@ test.after.always('the server stops with exit code 0', () => server?.stop())
 
 const DAY_MS = 24 * 3600 * 1000
 const inDays = (days: number): string => new Date(Date.now() + days * DAY_MS).toISOString()
-const FAR = '2199-12-31T23:59:59.000Z'
 const FARTHER = '2200-01-01T00:00:00.000Z'
-const MODE = 'x-amz-object-lock-mode'
-const UNTIL = 'x-amz-object-lock-retain-until-date'
-const HOLD = 'x-amz-object-lock-legal-hold'
-const LOCKED = '403 AccessDenied'
 
 type Headers = NonNullable<S3Request['headers']>
 
-const codeOf = (answer: S3Response): string => (answer.status < 300 ? String(answer.status) : `${answer.status} ${xmlText(answer.text, 'Code')}`)
-
-const lockedFor = (mode: string, until = FAR): Headers => ({ [MODE]: mode, [UNTIL]: until })
-
-/** Puts an object with a lock, and the digest that it must have. */
-async function putLocked(key: string, headers: Headers, body = 'locked bytes'): Promise<Required<Place>> {
-  const answer = await expectStatus(
-    request(server, { method: 'PUT', bucket, key, body, headers: { 'content-md5': md5Base64(body), ...headers } }),
-    200,
-  )
-  return { bucket, key, versionId: String(answer.headers['x-amz-version-id']) }
-}
-
-async function remove({ bucket: of, key, versionId }: Required<Place>, headers: Headers = {}): Promise<string> {
-  return codeOf(await request(server, { method: 'DELETE', bucket: of, key, query: { versionId }, headers }))
-}
-
-function read({ bucket: of, key, versionId }: Required<Place>): Promise<S3Response> {
-  return request(server, { bucket: of, key, query: { versionId } })
-}
-
-const lockOf = ({ headers }: S3Response): readonly unknown[] => [headers[MODE], headers[UNTIL], headers[HOLD]]
+const putHere = (key: string, headers: Headers): Promise<Required<Place>> => putLocked(server, bucket, key, headers)
+const remove = (place: Required<Place>, headers: Headers = {}): Promise<string> => removeVersion(server, place, headers)
+const read = (place: Required<Place>): Promise<S3Response> => readVersion(server, place)
 
 test('a bucket made with object lock is versioned, stays so, and says that it has a lock', async (t) => {
   const mine = await createLockBucket(server)
@@ -131,7 +119,7 @@ for (const [name, document, code] of WRONG_CONFIGURATIONS) {
 }
 
 test('documents of object lock must come with a digest, and match it', async (t) => {
-  const place = await putLocked('digest', {})
+  const place = await putHere('digest', {})
   for (const [subresource, body, key] of [
     ['object-lock', lockConfigurationDocument(''), undefined],
     ['retention', retentionDocument('GOVERNANCE', FAR), place.key],
@@ -151,7 +139,7 @@ test('an object that asks for a lock must come with a digest of its bytes', asyn
 })
 
 test('COMPLIANCE: nobody deletes the version, not root with the bypass header, and it stays readable', async (t) => {
-  const place = await putLocked('compliance', lockedFor('COMPLIANCE'))
+  const place = await putHere('compliance', lockedFor('COMPLIANCE'))
   t.is(await remove(place), LOCKED)
   const answer = await request(server, { method: 'DELETE', bucket, key: place.key, query: { versionId: place.versionId }, headers: BYPASS })
   t.is(codeOf(answer), LOCKED)
@@ -162,7 +150,7 @@ test('COMPLIANCE: nobody deletes the version, not root with the bypass header, a
 })
 
 test('COMPLIANCE only grows: shorter, another mode and none are refused, longer is taken', async (t) => {
-  const place = await putLocked('growing', lockedFor('COMPLIANCE'))
+  const place = await putHere('growing', lockedFor('COMPLIANCE'))
   const put = async (body: string): Promise<string> => codeOf(await putDocument(server, 'retention', place, body, BYPASS))
   t.is(await put(retentionDocument('COMPLIANCE', inDays(1))), LOCKED)
   t.is(await put(retentionDocument('GOVERNANCE', FARTHER)), LOCKED)
@@ -173,7 +161,7 @@ test('COMPLIANCE only grows: shorter, another mode and none are refused, longer 
 })
 
 test('GOVERNANCE yields to the bypass header of who may, and to nothing else', async (t) => {
-  const place = await putLocked('governance', lockedFor('GOVERNANCE'))
+  const place = await putHere('governance', lockedFor('GOVERNANCE'))
   t.is(await remove(place), LOCKED)
   t.is(await remove(place, { 'x-amz-bypass-governance-retention': 'false' }), LOCKED)
   for (const value of ['True', '1', 'TRUE', 'yes', '', 'true,true']) {
@@ -189,14 +177,14 @@ test('GOVERNANCE yields to the bypass header of who may, and to nothing else', a
 })
 
 test('the empty retention document takes governance away from who may', async (t) => {
-  const place = await putLocked('taken-away', lockedFor('GOVERNANCE'))
+  const place = await putHere('taken-away', lockedFor('GOVERNANCE'))
   t.is(codeOf(await putDocument(server, 'retention', place, '<Retention/>', BYPASS)), '200')
   t.is(codeOf(await getDocument(server, 'retention', place)), '404 NoSuchObjectLockConfiguration')
   t.is(await remove(place), '204')
 })
 
 test('who sends no signature may not lift governance, whatever else anonymous callers may', async (t) => {
-  const place = await putLocked('unsigned', lockedFor('GOVERNANCE'))
+  const place = await putHere('unsigned', lockedFor('GOVERNANCE'))
   const { key, versionId } = place
   const anonymous = { method: 'DELETE', bucket, key, query: { versionId }, sign: 'none' } as const
   t.is(codeOf(await request(server, { ...anonymous, headers: BYPASS })), LOCKED)
@@ -206,7 +194,7 @@ test('who sends no signature may not lift governance, whatever else anonymous ca
 })
 
 test('the bypass of a presigned URL is part of what was signed, and added to it later it breaks the signature', async (t) => {
-  const { key, versionId } = await putLocked('presigned', lockedFor('GOVERNANCE'))
+  const { key, versionId } = await putHere('presigned', lockedFor('GOVERNANCE'))
   const method = 'DELETE'
   const plain = await request(server, { method, bucket, key, query: { versionId }, sign: 'presign' })
   t.is(codeOf(plain), LOCKED)
@@ -214,7 +202,7 @@ test('the bypass of a presigned URL is part of what was signed, and added to it 
 })
 
 test('a legal hold keeps the version without any date, and is lifted by itself only', async (t) => {
-  const place = await putLocked('held', { [HOLD]: 'ON' })
+  const place = await putHere('held', { [HOLD]: 'ON' })
   t.is(xmlText((await getDocument(server, 'legal-hold', place)).text, 'Status'), 'ON')
   t.is(await remove(place, BYPASS), LOCKED)
   t.is(codeOf(await getDocument(server, 'retention', place)), '404 NoSuchObjectLockConfiguration')
@@ -258,7 +246,7 @@ for (const [name, headers, message] of WRONG_HEADERS) {
 }
 
 test('a retention document with a wrong date or mode is refused', async (t) => {
-  const place = await putLocked('wrong-documents', {})
+  const place = await putHere('wrong-documents', {})
   const put = async (body: string): Promise<string> => codeOf(await putDocument(server, 'retention', place, body))
   t.is(await put(retentionDocument('GOVERNANCE', inDays(-1))), '400 InvalidArgument')
   t.is(await put(retentionDocument('GOVERNANCE', 'tomorrow')), '400 MalformedXML')
@@ -288,7 +276,7 @@ test('a bucket without object lock takes no lock, by header or document', async 
 })
 
 test('lock documents of what is not there: NoSuchKey, NoSuchVersion, and 405 for a delete marker', async (t) => {
-  const gone = await putLocked('gone', {})
+  const gone = await putHere('gone', {})
   await deleteObject(server, bucket, 'gone')
   const marker = String((await request(server, { bucket, key: 'gone' })).headers['x-amz-version-id'])
   for (const [place, code] of [
@@ -308,7 +296,7 @@ test('lock documents of what is not there: NoSuchKey, NoSuchVersion, and 405 for
 })
 
 test('put, copy, multipart and delete over a locked key make new versions and leave the locked one as it is', async (t) => {
-  const place = await putLocked('over', lockedFor('COMPLIANCE'))
+  const place = await putHere('over', lockedFor('COMPLIANCE'))
   await putObject(server, bucket, 'over', 'second')
   await putObject(server, bucket, 'other', 'copied')
   await expectStatus(request(server, { method: 'PUT', bucket, key: 'over', headers: { 'x-amz-copy-source': `${bucket}/other` } }), 200)
@@ -325,7 +313,7 @@ test('put, copy, multipart and delete over a locked key make new versions and le
 })
 
 test('an append to a locked object makes a version with the lock that it asks for, and leaves the locked bytes as they are', async (t) => {
-  const place = await putLocked('appended', { ...lockedFor('COMPLIANCE'), [HOLD]: 'ON' })
+  const place = await putHere('appended', { ...lockedFor('COMPLIANCE'), [HOLD]: 'ON' })
   const size = 'locked bytes'.length
   const append = (offset: number, headers: Headers): Promise<S3Response> =>
     expectStatus(
@@ -344,7 +332,7 @@ test('an append to a locked object makes a version with the lock that it asks fo
 })
 
 test('a renamed object takes its lock along, and its locked version stays under the old key as well', async (t) => {
-  const place = await putLocked('renamed-from', lockedFor('COMPLIANCE'))
+  const place = await putHere('renamed-from', lockedFor('COMPLIANCE'))
   const headers = { 'x-amz-rename-source': `/${bucket}/${place.key}` }
   await expectStatus(request(server, { method: 'PUT', bucket, key: 'renamed-to', query: { renameObject: '' }, headers }), 200)
   const moved = await request(server, { bucket, key: 'renamed-to' })
@@ -356,9 +344,9 @@ test('a renamed object takes its lock along, and its locked version stays under 
 })
 
 test('DeleteObjects answers for each key: what is locked is an error among deletions', async (t) => {
-  const free = await putLocked('batch-free', {})
-  const governed = await putLocked('batch-governed', lockedFor('GOVERNANCE'))
-  const bound = await putLocked('batch-bound', lockedFor('COMPLIANCE'))
+  const free = await putHere('batch-free', {})
+  const governed = await putHere('batch-governed', lockedFor('GOVERNANCE'))
+  const bound = await putHere('batch-bound', lockedFor('COMPLIANCE'))
   const body = `<Delete>${[free, governed, bound].map((each) => `<Object><Key>${each.key}</Key><VersionId>${each.versionId}</VersionId></Object>`).join('')}</Delete>`
   const send = (headers: Headers): Promise<S3Response> =>
     expectStatus(
@@ -384,7 +372,7 @@ test('DeleteObjects answers for each key: what is locked is an error among delet
 })
 
 test('a copy does not take the lock of its source, but what the request asks for', async (t) => {
-  const place = await putLocked('copied-from', { ...lockedFor('COMPLIANCE'), [HOLD]: 'ON' })
+  const place = await putHere('copied-from', { ...lockedFor('COMPLIANCE'), [HOLD]: 'ON' })
   const copy = async (headers: Headers): Promise<readonly unknown[]> => {
     await expectStatus(
       request(server, { method: 'PUT', bucket, key: 'copied-to', headers: { 'x-amz-copy-source': `${bucket}/${place.key}`, ...headers } }),
@@ -438,23 +426,11 @@ test('the default retention goes to every new version that brings none: put, cop
 // alone, before the others keep the server busy: its lock lasts for seconds only
 test.serial('a retention that has run out keeps nothing, but is still shown', async (t) => {
   const until = new Date(Date.now() + 4000).toISOString()
-  const place = await putLocked('short', lockedFor('COMPLIANCE', until))
+  const place = await putHere('short', lockedFor('COMPLIANCE', until))
   t.is(await remove(place), LOCKED)
   await sleep(Date.parse(until) - Date.now() + 50)
   t.deepEqual(lockOf(await read(place)), ['COMPLIANCE', until, undefined])
   t.is(await remove(place), '204')
-})
-
-test('a bucket that holds a locked version is not deleted, and its bytes outlive the sweeper', async (t) => {
-  const mine = await createLockBucket(server)
-  const body = Buffer.alloc(300_000, 'large enough for a file of its own.')
-  const headers = { 'content-md5': md5Base64(body), ...lockedFor('COMPLIANCE') }
-  const put = await expectStatus(request(server, { method: 'PUT', bucket: mine, key: 'k', body, headers }), 200)
-  await deleteObject(server, mine, 'k')
-  t.is(codeOf(await request(server, { method: 'DELETE', bucket: mine })), '409 BucketNotEmpty')
-  await sleep(2500)
-  const found = await request(server, { bucket: mine, key: 'k', query: { versionId: String(put.headers['x-amz-version-id']) } })
-  t.true(found.body.equals(body))
 })
 
 test('in the aws profile a bucket with a default retention takes no object without a digest', async (t) => {
@@ -465,99 +441,4 @@ test('in the aws profile a bucket with a default retention takes no object witho
   await expectStatus(putDocument(strict, 'object-lock', { bucket: mine }, lockConfigurationDocument(rule)), 200)
   t.is(codeOf(await request(strict, { method: 'PUT', bucket: mine, key: 'k', body: 'x' })), '400 InvalidRequest')
   await putObject(strict, mine, 'k', 'x', { 'content-md5': md5Base64('x') })
-})
-
-/** The database of a server, as somebody with a disk editor would see it. */
-function editDatabase(t: ExecutionContext, of: RunningServer): (sql: string, ...values: (string | number)[]) => void {
-  const db = new Database(join(of.dataDir, 'matchbox.db'), { timeout: 5000 })
-  t.teardown(() => db.close())
-  return (sql, ...values) => {
-    if (db.prepare(sql).run(...values).changes === 0) throw new Error(`nothing changed: ${sql}`)
-  }
-}
-
-for (const [name, traits] of [
-  ['no JSON', 'COMPLIANCE'],
-  ['nothing at all', ''],
-  ['a list', '[]'],
-  ['a date that is none', '{"retention":{"mode":"COMPLIANCE","untilMs":null}}'],
-  ['an unknown mode', '{"retention":{"mode":"NONE","untilMs":0}}'],
-  ['a legal hold that is neither', '{"hasLegalHold":0}'],
-] as const) {
-  test(`a version whose lock was damaged to ${name} counts as locked`, async (t) => {
-    const edit = editDatabase(t, server)
-    const key = `damaged to ${name}`
-    const place = await putLocked(key, lockedFor('GOVERNANCE'))
-    edit('UPDATE object SET traits = ? WHERE key = ?', traits, key)
-    t.is(await remove(place, BYPASS), LOCKED)
-    t.is(codeOf(await putDocument(server, 'retention', place, '<Retention/>', BYPASS)), LOCKED)
-    t.is(codeOf(await putDocument(server, 'legal-hold', place, legalHoldDocument('OFF'))), LOCKED)
-    t.is(codeOf(await getDocument(server, 'retention', place)), '500 InternalError')
-    t.is((await read(place)).text, 'locked bytes')
-    await putObject(server, bucket, key, 'newer')
-    t.is(await remove(place, BYPASS), LOCKED)
-  })
-}
-
-test('a bucket whose lock configuration is damaged takes no new version without knowing its lock', async (t) => {
-  const mine = await createLockBucket(server)
-  await putObject(server, mine, 'k', 'x')
-  editDatabase(t, server)(
-    `UPDATE bucket_config SET document = '{"defaultRetention":{"mode":"GOVERNANCE"}}' WHERE document = '{}' AND bucket_id = (SELECT id FROM bucket WHERE name = ?)`,
-    mine,
-  )
-  t.is(codeOf(await request(server, { method: 'PUT', bucket: mine, key: 'k', body: 'y' })), '500 InternalError')
-  t.is((await request(server, { bucket: mine, key: 'k' })).text, 'x')
-})
-
-for (const versioning of ['suspended', 'unversioned'] as const) {
-  test(`a locked null version is not written over, should its bucket ever be ${versioning}`, async (t) => {
-    const edit = editDatabase(t, server)
-    const mine = await createBucket(server)
-    await putObject(server, mine, 'k', 'null version')
-    await setVersioning(server, mine, 'Enabled')
-    await expectStatus(putDocument(server, 'object-lock', { bucket: mine }, lockConfigurationDocument('')), 200)
-    const place = { bucket: mine, key: 'k', versionId: 'null' }
-    await expectStatus(putDocument(server, 'retention', place, retentionDocument('COMPLIANCE', FAR)), 200)
-    edit('UPDATE bucket SET versioning = ? WHERE name = ?', versioning, mine)
-
-    await putObject(server, mine, 'k', 'second')
-    await expectStatus(request(server, { method: 'PUT', bucket: mine, key: 'k', headers: { 'x-amz-copy-source': `${bucket}/anything` } }), 404)
-    const upload = await beginUpload(server, mine, 'k')
-    await expectStatus(complete(server, upload, [await putPart(server, upload, 1, 'third')]), 200)
-    t.is((await request(server, { bucket: mine, key: 'k' })).text, 'third')
-    t.is((await request(server, { method: 'DELETE', bucket: mine, key: 'k' })).status, 204)
-    t.is((await request(server, { method: 'DELETE', bucket: mine, key: 'k' })).status, 204)
-    t.is(await remove(place, BYPASS), LOCKED)
-    t.is((await read(place)).text, 'null version')
-  })
-}
-
-test('a lock and its version survive SIGKILL together', async (t) => {
-  const first = await startServer()
-  const mine = await createLockBucket(first)
-  const rule = defaultRetentionRule('COMPLIANCE', '<Days>1</Days>')
-  await expectStatus(putDocument(first, 'object-lock', { bucket: mine }, lockConfigurationDocument(rule)), 200)
-  let acknowledged = 0
-  const writing = Promise.allSettled(
-    Array.from({ length: 200 }, async (_, n) => {
-      await putObject(first, mine, `k${n}`, 'x')
-      acknowledged++
-      if (acknowledged === 20) await first.kill()
-    }),
-  )
-  await writing
-  const second = await startServer({ dataDir: first.dataDir })
-  t.teardown(async () => {
-    await second.stop()
-    await first.stop()
-  })
-  const listed = await request(second, { bucket: mine, query: { versions: '' } })
-  const versions = xmlBlocks(listed.text, 'Version')
-  t.true(versions.length >= acknowledged && acknowledged >= 20)
-  for (const version of versions) {
-    const query = { versionId: xmlText(version, 'VersionId') ?? '' }
-    const head = await request(second, { method: 'HEAD', bucket: mine, key: xmlText(version, 'Key') ?? '', query })
-    t.is(head.headers[MODE], 'COMPLIANCE')
-  }
 })

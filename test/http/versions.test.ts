@@ -1,4 +1,7 @@
-/** Versioning from the outside: ids and markers in answers, lists and their paging, copies from versions, deletes of versions. */
+/**
+ * Versioning from the outside: ids and markers in answers, lists and their paging, copies from versions, deletes of versions. One file, because
+ * each of them is only half a story without the others: what a delete leaves is seen in lists, what a list names can be read and copied.
+ */
 import test from 'ava'
 import { beginUpload, complete, putPart } from '../kit/multipart.ts'
 import { race } from '../kit/race.ts'

@@ -1,4 +1,4 @@
-import { expectStatus, md5Base64, request, type S3Request, type S3Response } from './s3.ts'
+import { expectStatus, md5Base64, request, type S3Request, type S3Response, xmlText } from './s3.ts'
 import type { RunningServer } from './server.ts'
 
 type Headers = NonNullable<S3Request['headers']>
@@ -60,3 +60,42 @@ export function defaultRetentionRule(mode: string, period: string): string {
 }
 
 export const BYPASS = { 'x-amz-bypass-governance-retention': 'true' } as const
+
+/** Beyond the life of every test. */
+export const FAR = '2199-12-31T23:59:59.000Z'
+export const MODE = 'x-amz-object-lock-mode'
+export const UNTIL = 'x-amz-object-lock-retain-until-date'
+export const HOLD = 'x-amz-object-lock-legal-hold'
+export const LOCKED = '403 AccessDenied'
+
+export const lockedFor = (mode: string, until = FAR): Headers => ({ [MODE]: mode, [UNTIL]: until })
+
+/** Status, and the code of an error. */
+export const codeOf = (answer: S3Response): string =>
+  answer.status < 300 ? String(answer.status) : `${answer.status} ${xmlText(answer.text, 'Code')}`
+
+/** Mode, date and legal hold of an answer. */
+export const lockOf = ({ headers }: S3Response): readonly unknown[] => [headers[MODE], headers[UNTIL], headers[HOLD]]
+
+/** Puts an object with a lock, and the digest that it must have. */
+export async function putLocked(
+  server: RunningServer,
+  bucket: string,
+  key: string,
+  headers: Headers,
+  body = 'locked bytes',
+): Promise<Required<Place>> {
+  const answer = await expectStatus(
+    request(server, { method: 'PUT', bucket, key, body, headers: { 'content-md5': md5Base64(body), ...headers } }),
+    200,
+  )
+  return { bucket, key, versionId: String(answer.headers['x-amz-version-id']) }
+}
+
+export async function removeVersion(server: RunningServer, { bucket, key, versionId }: Required<Place>, headers: Headers = {}): Promise<string> {
+  return codeOf(await request(server, { method: 'DELETE', bucket, key, query: { versionId }, headers }))
+}
+
+export function readVersion(server: RunningServer, { bucket, key, versionId }: Required<Place>): Promise<S3Response> {
+  return request(server, { bucket, key, query: { versionId } })
+}
