@@ -53,7 +53,7 @@ function ruleOf({ ID, Status, Prefix, Filter, Expiration, NoncurrentVersionExpir
   return {
     id: ID,
     isEnabled: Status === 'Enabled',
-    filter: filterOf(Filter?.And ?? Filter ?? { ...(Prefix === undefined ? {} : { Prefix }) }),
+    filter: filterOf(Filter?.And ?? Filter ?? (Prefix === undefined ? {} : { Prefix })),
     ...(Expiration === undefined
       ? {}
       : {

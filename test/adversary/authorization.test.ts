@@ -153,7 +153,7 @@ test.serial('A-02 the owner of a bucket and root may read it, write it, copy wit
     t.is(await ask({ method: 'PUT', key: 'copy', headers: { 'x-amz-copy-source': `/${bucket}/mine` } }), 200)
     t.is(await ask({ method: 'DELETE', key: 'mine' }), 204)
     t.is(await ask({ method: 'DELETE', key: 'copy' }), 204)
-    t.is(await ask({ query: { acl: '' } }), 501)
+    t.is(await ask({ query: { policy: '' } }), 501)
   }
 })
 

@@ -114,7 +114,7 @@ const REFUSED_EARLY: readonly (readonly [string, number, (yard: Yard, sizeBytes:
     'a subresource nobody knows',
     501,
     (yard, sizeBytes) =>
-      put(yard, { query: { acl: '' }, headers: { 'content-length': String(sizeBytes), 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD' } }),
+      put(yard, { query: { torrent: '' }, headers: { 'content-length': String(sizeBytes), 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD' } }),
   ],
 ]
 for (const [what, status, target] of REFUSED_EARLY) {

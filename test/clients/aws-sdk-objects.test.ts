@@ -60,7 +60,8 @@ test('the AWS SDK makes a bucket, finds it, refuses to delete it while it holds 
   t.is((await client.send(new CreateBucketCommand({ Bucket }))).Location, `/${Bucket}`)
   await client.send(new HeadBucketCommand({ Bucket }))
   t.true((await client.send(new ListBucketsCommand({}))).Buckets?.some(({ Name }) => Name === Bucket))
-  t.is((await refusalOf(client.send(new CreateBucketCommand({ Bucket })))).name, 'BucketAlreadyOwnedByYou')
+  // in us-east-1 its owner is answered as if it were new
+  t.is((await client.send(new CreateBucketCommand({ Bucket }))).Location, `/${Bucket}`)
   await client.send(new PutObjectCommand({ Bucket, Key: 'k', Body: 'v' }))
   t.is((await refusalOf(client.send(new DeleteBucketCommand({ Bucket })))).name, 'BucketNotEmpty')
   await client.send(new DeleteObjectCommand({ Bucket, Key: 'k' }))

@@ -148,7 +148,7 @@ test('abandonedBy() finds the rule for an upload by prefix and age', (t) => {
 })
 
 test('rulesOf() reads every way to write a filter', (t) => {
-  const read = (rule: object): LifecycleRule | undefined => rulesOf(JSON.stringify({ Rule: [{ ID: 'a', Status: 'Enabled', ...rule }] }))[0]
+  const read = (facts: object): LifecycleRule | undefined => rulesOf(JSON.stringify({ Rule: [{ ID: 'a', Status: 'Enabled', ...facts }] }))[0]
   t.deepEqual(read({ Prefix: 'old/' })?.filter, { prefix: 'old/' })
   t.deepEqual(read({ Filter: {} })?.filter, {})
   t.deepEqual(read({ Filter: { Tag: { Key: 'k', Value: 'v' } } })?.filter, { tags: [['k', 'v']] })

@@ -1,3 +1,4 @@
+/** ACLs from the outside, over 300 lines because each canned ACL, grant and refusal is held under each ownership. */
 import {
   CreateBucketCommand,
   DeleteBucketOwnershipControlsCommand,
