@@ -21,6 +21,7 @@ export interface Config {
   readonly workers: number
   readonly log: 'silent' | 'error' | 'info' | 'debug'
   readonly strictRegion: boolean
+  readonly signatureV2: boolean
   readonly inlineBytes: number
   readonly sweepGraceMs: number
   readonly lifecycleDayMs: number
@@ -82,6 +83,13 @@ export const OPTIONS: Table = {
     default: 'false',
     parse: truth,
     help: 'refuse signatures for another region',
+  },
+  signatureV2: {
+    env: 'MATCHBOX_SIGNATURE_V2',
+    placeholder: 'true|false',
+    default: 'false',
+    parse: truth,
+    help: 'also take signatures of version 2 (HMAC-SHA1, bodies unsigned), for clients that know no other',
   },
   buckets: {
     env: 'MATCHBOX_BUCKETS',

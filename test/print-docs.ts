@@ -63,6 +63,7 @@ const PATHS: Readonly<Record<Operation['resource'], string>> = {
   service: '/',
   bucket: '/BUCKET',
   'bucket-name': '/BUCKET',
+  form: '/BUCKET',
   object: '/BUCKET/KEY',
 }
 

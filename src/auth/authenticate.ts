@@ -1,38 +1,33 @@
 /** Who is asking, and how the body relates to what was signed. One path for headers, presigned queries and anonymous callers. */
-import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { parseHttpDate } from '../domain/http-date.ts'
 import { CLOCK_SKEW_MS_MAX, PRESIGN_SECONDS_MAX } from '../domain/limits.ts'
-import type { Credential, Identity } from '../domain/model.ts'
-import { type ErrorDetail, S3Error } from '../domain/s3-error.ts'
-import type { PayloadMode } from './aws-chunked.ts'
+import type { Identity } from '../domain/model.ts'
+import { S3Error } from '../domain/s3-error.ts'
+import { authenticateHeaderV2, authenticateQueryV2 } from './authenticate-v2.ts'
+import {
+  ANONYMOUS,
+  type Authenticated,
+  type AuthenticationSettings,
+  checkScope,
+  DUMMY_KEY,
+  type FindCredential,
+  identityOf,
+  isoSeconds,
+  queryError,
+  repeatedParameter,
+  skewed,
+  twoMechanisms,
+} from './authentication.ts'
 import { decidePayload, UNSIGNED, UNSIGNED_PAYLOAD } from './payload-mode.ts'
 import { ALGORITHM, parseAuthorization, parsePresigned, type SignatureClaim, unsupportedScheme } from './signature-claim.ts'
 import { formatTimestamp, signatureDoesNotMatch } from './signature-mismatch.ts'
 import { EMPTY_SHA256, findMatch, findSigningKey, rememberSigningKey, type SignedRequest } from './sigv4.ts'
 
-export interface AuthenticationSettings {
-  readonly region: string
-  /** Refuse signatures for another region than `region`. */
-  readonly strictRegion: boolean
-  /** host[:port] of each MATCHBOX_PUBLIC_URL: under these names clients may have signed too. */
-  readonly publicHosts: readonly string[]
-  /** What callers without a credential may do; judged by the authorization step, not here. */
-  readonly anonymous: 'off' | 'read' | 'write'
-}
-
-export interface Authenticated {
-  readonly identity: Identity
-  readonly payload: PayloadMode
-}
-
-const ANONYMOUS: Identity = { kind: 'anonymous', owner: { id: 'anonymous', displayName: 'anonymous' }, accessKeyId: undefined }
 /** What a client that names no payload hash may have signed without our having to read the body first. */
 const UNNAMED_PAYLOADS = [EMPTY_SHA256, UNSIGNED_PAYLOAD] as const
 
 const TIMESTAMP = /^\d{8}T\d{6}Z$/
-
-/** An unknown key costs as much as a wrong secret; nobody knows this one. */
-const DUMMY_KEY: KeyObject = createSecretKey(randomBytes(32))
 
 /** The query parameters of both kinds of presigned URL. */
 interface QueryAuthentication {
@@ -51,23 +46,20 @@ const QUERY_NAMES: ReadonlySet<string> = new Set([
   'X-Amz-Content-Sha256',
   'AWSAccessKeyId',
   'Signature',
+  'Expires',
 ])
 
 /**
  * Finds out who is asking. `findCredential` is synchronous; `nowMs` is the time of the server. A caller without any credential is anonymous.
  * @throws S3Error for everything that claims an identity and does not prove it, and for payload modes that are unknown or need a signature
  */
-export function authenticate(
-  request: SignedRequest,
-  settings: AuthenticationSettings,
-  findCredential: (accessKeyId: string) => Credential | undefined,
-  nowMs: number,
-): Authenticated {
+export function authenticate(request: SignedRequest, settings: AuthenticationSettings, findCredential: FindCredential, nowMs: number): Authenticated {
   const authorization = request.header('authorization')
   const fromQuery = request.query.length === 0 ? undefined : readQuery(request.query)
   if (authorization !== undefined) {
     if (authorization === '') throw new S3Error('AccessDenied')
     if (fromQuery !== undefined && (fromQuery.values.has('X-Amz-Signature') || fromQuery.values.has('Signature'))) throw twoMechanisms()
+    if (settings.signatureV2 === true && authorization.startsWith('AWS ')) return authenticateHeaderV2(request, authorization, findCredential, nowMs)
     return authenticateHeader(request, authorization, settings, findCredential, nowMs)
   }
   if (fromQuery !== undefined) {
@@ -75,7 +67,11 @@ export function authenticate(
     if (values.has('X-Amz-Algorithm') || values.has('X-Amz-Signature') || values.has('X-Amz-Credential')) {
       return authenticateQuery(request, fromQuery, settings, findCredential, nowMs)
     }
-    if (values.has('AWSAccessKeyId') || values.has('Signature')) throw unsupportedScheme('AWS')
+    if (values.has('AWSAccessKeyId') || values.has('Signature')) {
+      if (settings.signatureV2 !== true) throw unsupportedScheme('AWS')
+      if (fromQuery.repeated !== undefined) throw repeatedParameter(fromQuery.repeated)
+      return authenticateQueryV2(request, values, findCredential, nowMs)
+    }
   }
   const payload = request.header('x-amz-content-sha256')
   return { identity: ANONYMOUS, payload: payload === undefined ? UNSIGNED : decidePayload(request, payload, undefined) }
@@ -93,20 +89,11 @@ function readQuery(query: SignedRequest['query']): QueryAuthentication | undefin
   return values === undefined ? undefined : { values, repeated }
 }
 
-function twoMechanisms(): S3Error {
-  return new S3Error('InvalidArgument', {
-    message:
-      'Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter ' +
-      'or the Authorization header should be specified',
-    detail: { ArgumentName: 'Authorization' },
-  })
-}
-
 function authenticateHeader(
   request: SignedRequest,
   authorization: string,
   settings: AuthenticationSettings,
-  findCredential: (accessKeyId: string) => Credential | undefined,
+  findCredential: FindCredential,
   nowMs: number,
 ): Authenticated {
   const claim = parseAuthorization(authorization)
@@ -132,11 +119,11 @@ function authenticateQuery(
   request: SignedRequest,
   fromQuery: QueryAuthentication,
   settings: AuthenticationSettings,
-  findCredential: (accessKeyId: string) => Credential | undefined,
+  findCredential: FindCredential,
   nowMs: number,
 ): Authenticated {
   const { values, repeated } = fromQuery
-  if (repeated !== undefined) throw new S3Error('AccessDenied', { message: `The query parameter ${repeated} must not be repeated.` })
+  if (repeated !== undefined) throw repeatedParameter(repeated)
   const algorithm = values.get('X-Amz-Algorithm')
   const credential = values.get('X-Amz-Credential')
   const timestamp = values.get('X-Amz-Date')
@@ -189,7 +176,7 @@ function verify(
   payloads: readonly string[],
   named: string | undefined,
   settings: AuthenticationSettings,
-  findCredential: (accessKeyId: string) => Credential | undefined,
+  findCredential: FindCredential,
 ): { identity: Identity; key: KeyObject; payload: string } {
   const { accessKeyId } = claim
   const credential = findCredential(accessKeyId)
@@ -210,7 +197,7 @@ function verify(
     })
   }
   rememberSigningKey(claim, credential.secretAccessKey, key)
-  return { identity: { kind: credential.isRoot ? 'root' : 'key', owner: credential.owner, accessKeyId }, key, payload: match.payload }
+  return { identity: identityOf(credential), key, payload: match.payload }
 }
 
 let lastTimestamp = ''
@@ -222,38 +209,6 @@ function parseTimestamp(text: string, nowMs: number): number | undefined {
   lastTimestampMs = TIMESTAMP.test(text) ? parseHttpDate(text, nowMs) : undefined
   lastTimestamp = text
   return lastTimestampMs
-}
-
-function isoSeconds(timeMs: number): string {
-  return new Date(timeMs).toISOString().replace(/\.\d{3}/, '')
-}
-
-function skewed(timestamp: string, nowMs: number): S3Error {
-  return new S3Error('RequestTimeTooSkewed', {
-    detail: {
-      RequestTime: timestamp,
-      ServerTime: isoSeconds(nowMs),
-      MaxAllowedSkewMilliseconds: CLOCK_SKEW_MS_MAX,
-      Hint: 'The clock of the client or of the server is wrong: compare RequestTime with ServerTime.',
-    },
-  })
-}
-
-function queryError(message: string, detail: ErrorDetail = {}): S3Error {
-  return new S3Error('AuthorizationQueryParametersError', { message, detail })
-}
-
-function checkScope(claim: SignatureClaim, timestamp: string, settings: AuthenticationSettings): void {
-  if (!timestamp.startsWith(claim.date)) {
-    throw new S3Error('AccessDenied', {
-      message: `Invalid credential date "${claim.date}". This date is not the same as that of the request: "${timestamp}".`,
-    })
-  }
-  if (!settings.strictRegion || claim.region === settings.region) return
-  const message = `the region '${claim.region}' is wrong; expecting '${settings.region}'`
-  const detail = { Region: settings.region }
-  if (claim.presigned) throw queryError(`Error parsing the X-Amz-Credential parameter; ${message}`, detail)
-  throw new S3Error('AuthorizationHeaderMalformed', { message: `The authorization header is malformed; ${message}`, detail })
 }
 
 /** `host` and every x-amz-* header must be signed. x-amz-content-sha256 is bound anyhow: it is the last line of what is signed. */

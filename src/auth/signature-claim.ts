@@ -24,7 +24,7 @@ export const ALGORITHM = 'AWS4-HMAC-SHA256'
 export const TERMINATOR = 'aws4_request'
 
 /** Longest access key id; AWS's own have 16 to 128. https://docs.aws.amazon.com/IAM/latest/APIReference/API_AccessKey.html */
-const ACCESS_KEY_ID = /^[\w-]{1,128}$/
+export const ACCESS_KEY_ID = /^[\w-]{1,128}$/
 const REGION = /^[\w-]{1,64}$/
 const SCOPE_DATE = /^\d{8}$/
 const SIGNATURE = /^[0-9a-f]{64}$/

@@ -16,6 +16,8 @@ export interface SignedRequest {
   readonly query: readonly (readonly [name: string, value: string])[]
   /** Raw query text as received, without '?'. */
   readonly rawQuery: string
+  /** The bucket that Host names, in virtual-host style: version 2 signs it as part of the path. */
+  readonly virtualBucket?: string | undefined
   /** Value of a header by lower-case name, duplicates joined with ','; undefined when absent. One char per byte (latin1). */
   header(name: string): string | undefined
   /** Lower-case names of all headers present. */

@@ -54,6 +54,17 @@ export const RETENTION_YEARS_MAX = 100
 export const ENTITY_TAGS_MAX = 256
 /** Request line and header section of a request together; Node refuses more with 431. */
 export const HEADER_BYTES_MAX = 16 * KIB
+/**
+ * A browser form before its file, with all names, headers and boundaries; AWS says 20 KB, which a policy alone may have here. As much may
+ * come behind the file.
+ */
+export const FORM_BYTES_MAX = 64 * KIB
+export const FORM_FIELDS_MAX = 100
+/** One field of a form, and the policy among them, in base64. https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html */
+export const FORM_FIELD_BYTES_MAX = 20 * KIB
+export const POLICY_BYTES_MAX = 20 * KIB
+/** Header section of one part of a form. */
+export const FORM_PART_HEADER_BYTES_MAX = 8 * KIB
 /** Clock difference between a signature and us. https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html */
 export const CLOCK_SKEW_MS_MAX = 15 * 60 * 1000
 /** Life of a presigned URL. https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html */

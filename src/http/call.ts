@@ -31,6 +31,16 @@ export function may(call: ServiceCall, action: string, bucket: Bucket): boolean 
 export type BucketCall = ServiceCall & { readonly bucket: Bucket }
 export type ObjectCall = BucketCall & { readonly key: string }
 
+/** For a form that may be signed in its body: who sends it is known only when the body was read so far. */
+export type FormCall = BucketNameCall & {
+  /**
+   * Goes on as who signed the form, with what it says in place of headers.
+   * @param fields by lower-case name
+   * @throws {S3Error} what a signature may be refused with; NoSuchBucket, AccessDenied
+   */
+  enter(fields: ReadonlyMap<string, string>, request: S3Request, key: string): ObjectCall
+}
+
 /** For operations whose bucket need not exist. */
 export type BucketNameCall = ServiceCall & { readonly bucketName: string }
 

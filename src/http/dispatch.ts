@@ -1,11 +1,13 @@
 /** The spine: find the operation, authenticate, find the bucket, authorize, screen the headers, handle. The order stands here and nowhere else. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { authenticate } from '../auth/authenticate.ts'
+import { authenticateForm } from '../auth/authenticate-form.ts'
+import { twoMechanisms } from '../auth/authentication.ts'
 import { authorize } from '../auth/authorize.ts'
 import type { Bucket, Identity } from '../domain/model.ts'
 import { bucketNameProblem, checkKey } from '../domain/names.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { type BucketCall, type BucketNameCall, type ObjectCall, requiredBucket, type ServiceCall } from './call.ts'
+import { type BucketCall, type BucketNameCall, type FormCall, type ObjectCall, requiredBucket, type ServiceCall } from './call.ts'
 import { preflight } from './cors.ts'
 import { findOperation, type NamedOperation } from './operations.ts'
 import { asksForConditions } from './preconditions.ts'
@@ -48,7 +50,6 @@ export async function dispatch(
   if (operation.kind !== 'no-row') answered.operation = operation.found.name
 
   const { identity, payload } = authenticate(request, signingSettings(request, config), (accessKeyId) => findCredential(services, accessKeyId), nowMs)
-  answered.accessKeyId = identity.accessKeyId
   const contentLength = request.header('content-length')
   const body = new HttpRequestBody(
     message,
@@ -60,10 +61,17 @@ export async function dispatch(
   bodies.set(body, response)
 
   const action = operation.kind === 'no-row' ? 's3:Unknown' : actionOf(operation.found, request)
-  const allow = (wanted: string, bucket: Bucket | undefined): void => authorize(identity, wanted, bucket, config.anonymous)
-  const bucket = findBucketFor(services, request, identity, operation.kind === 'no-row' ? undefined : operation.found, action)
-  allow(action, bucket)
-  checkExpectedOwner(request, bucket)
+  const enter = (who: Identity): Entered => {
+    answered.accessKeyId = who.accessKeyId
+    const allow = (wanted: string, bucket: Bucket | undefined): void => authorize(who, wanted, bucket, config.anonymous)
+    const bucket = findBucketFor(services, request, who, operation.kind === 'no-row' ? undefined : operation.found, action)
+    allow(action, bucket)
+    checkExpectedOwner(request, bucket)
+    return { identity: who, allow, bucket }
+  }
+  // who signs inside of the body has not been heard yet; nothing is looked up before
+  const isForm = operation.kind === 'found' && operation.found.operation.resource === 'form'
+  const { allow, bucket } = isForm ? { allow: refuseUnheard, bucket: undefined } : enter(identity)
   if (operation.kind === 'no-row') throw new S3Error('MethodNotAllowed', { detail: { Method: request.method } })
   const { name, operation: row } = operation.found
   if (operation.kind === 'unknown-parameter') throw notImplemented(`The query parameter ${operation.parameter} is not supported for ${name}`)
@@ -79,11 +87,34 @@ export async function dispatch(
       return row.handle({ ...call, bucketName: request.bucketName as string } satisfies BucketNameCall)
     case 'bucket':
       return row.handle({ ...call, bucket: bucket as Bucket } satisfies BucketCall)
+    case 'form':
+      return row.handle({
+        ...call,
+        bucketName: request.bucketName as string,
+        enter: (fields, form, key) => {
+          answered.key = key
+          answered.isConditional = asksForConditions(form)
+          const signer = authenticateForm(fields, config, (accessKeyId) => findCredential(services, accessKeyId))
+          if (signer !== undefined && identity.kind !== 'anonymous') throw twoMechanisms()
+          const entered = enter(signer ?? identity)
+          return { ...call, ...entered, bucket: entered.bucket as Bucket, request: form, key }
+        },
+      } satisfies FormCall)
     case 'object':
       return row.handle({ ...call, bucket: bucket as Bucket, key: request.key as string } satisfies ObjectCall)
     default:
       return row satisfies never
   }
+}
+
+interface Entered {
+  readonly identity: Identity
+  readonly allow: ServiceCall['allow']
+  readonly bucket: Bucket | undefined
+}
+
+function refuseUnheard(): never {
+  throw new S3Error('AccessDenied')
 }
 
 /**

@@ -4,7 +4,7 @@
  * More specific rows win, whatever their order. A row without a handler is a refusal with a name: 501 NotImplemented.
  */
 import { ACL_HEADERS } from './acl.ts'
-import type { BucketCall, BucketNameCall, ObjectCall, ServiceCall } from './call.ts'
+import type { BucketCall, BucketNameCall, FormCall, ObjectCall, ServiceCall } from './call.ts'
 import { DOCUMENT_OPERATIONS } from './document-operations.ts'
 import * as bucket from './handlers/bucket.ts'
 import { restoreObject } from './handlers/bucket-documents.ts'
@@ -13,6 +13,7 @@ import * as getting from './handlers/get-object.ts'
 import * as listing from './handlers/list-objects.ts'
 import * as multipart from './handlers/multipart.ts'
 import * as locking from './handlers/object-lock.ts'
+import { postObject } from './handlers/post-object.ts'
 import * as putting from './handlers/put-object.ts'
 import * as renaming from './handlers/rename-object.ts'
 import * as versioning from './handlers/versioning.ts'
@@ -45,6 +46,7 @@ export type Operation =
   | (Row & { readonly resource: 'service'; readonly handle?: Handler<ServiceCall> })
   | (Row & { readonly resource: 'bucket'; readonly handle?: Handler<BucketCall> })
   | (Row & { readonly resource: 'bucket-name'; readonly handle?: Handler<BucketNameCall> })
+  | (Row & { readonly resource: 'form'; readonly handle?: Handler<FormCall> })
   | (Row & { readonly resource: 'object'; readonly handle?: Handler<ObjectCall> })
 
 const RESPONSE_OVERRIDES = [
@@ -187,7 +189,7 @@ export const OPERATIONS = {
     headers: ['x-amz-bypass-governance-retention'],
     handle: deleting.deleteObjects,
   },
-  PostObject: { method: 'POST', resource: 'bucket', action: 's3:PutObject' },
+  PostObject: { method: 'POST', resource: 'form', action: 's3:PutObject', conditional: true, handle: postObject },
   RenameObject: {
     ...put('renameObject', 's3:PutObject'),
     resource: 'object',
@@ -348,7 +350,7 @@ const IGNORED_PARAMETERS = new Set(['x-id'])
 /** Rows by method and shape, the most demanding first. */
 const ROWS = new Map<string, readonly NamedOperation[]>()
 for (const [name, operation] of Object.entries(OPERATIONS) as [OperationName, Operation][]) {
-  const shape = `${operation.method} ${operation.resource === 'bucket-name' ? 'bucket' : operation.resource}`
+  const shape = `${operation.method} ${operation.resource === 'bucket-name' || operation.resource === 'form' ? 'bucket' : operation.resource}`
   const demands = ({ operation: row }: NamedOperation): number => (row.query?.length ?? 0) * 2 + (row.header === undefined ? 0 : 1)
   ROWS.set(
     shape,

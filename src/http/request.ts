@@ -39,6 +39,9 @@ const SIGNATURE_PARAMETERS = new Set([
   'x-amz-content-sha256',
 ])
 
+/** The query of a URL that is presigned by version 2. */
+const V2_PARAMETERS = new Set(['AWSAccessKeyId', 'Expires', 'Signature'])
+
 export class S3Request implements SignedRequest {
   readonly method: string
   readonly rawPath: string
@@ -102,6 +105,7 @@ export class S3Request implements SignedRequest {
   }
 
   isHoisted(parameter: string): boolean {
+    if (V2_PARAMETERS.has(parameter)) return this.query.some(([name]) => name === 'Signature')
     return this.#hoisted !== undefined && (this.#hoisted.has(parameter.toLowerCase()) || SIGNATURE_PARAMETERS.has(parameter.toLowerCase()))
   }
 

@@ -6,6 +6,7 @@ import type { Log, Metrics } from '../telemetry.ts'
 export interface ServerSettings {
   readonly region: string
   readonly strictRegion: boolean
+  readonly signatureV2?: boolean
   readonly domains: readonly string[]
   readonly publicHosts: readonly string[]
   readonly anonymous: 'off' | 'read' | 'write'

@@ -1,7 +1,8 @@
 /** SigV4 against published vectors and five other signers, then every field of a request tampered with. Long because each refusal is one story. */
 import test, { type ExecutionContext } from 'ava'
 import * as fc from 'fast-check'
-import { type Authenticated, type AuthenticationSettings, authenticate } from '../../src/auth/authenticate.ts'
+import { authenticate } from '../../src/auth/authenticate.ts'
+import type { Authenticated, AuthenticationSettings } from '../../src/auth/authentication.ts'
 import { canonicalPath, canonicalQuery, type SignedRequest } from '../../src/auth/sigv4.ts'
 import type { Credential } from '../../src/domain/model.ts'
 import { S3Error, type S3ErrorCode } from '../../src/domain/s3-error.ts'
