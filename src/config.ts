@@ -3,6 +3,7 @@
  */
 import { availableParallelism } from 'node:os'
 import { bucketNameProblem } from './domain/names.ts'
+import { type MasterKey, parseMasterKeys } from './storage/master-keys.ts'
 
 export interface Config {
   readonly dataDir: string
@@ -26,6 +27,9 @@ export interface Config {
   readonly sweepGraceMs: number
   readonly lifecycleDayMs: number
   readonly connectionsMax: number
+  /** The first one wraps new keys. */
+  readonly encryptionKeys: readonly MasterKey[]
+  readonly encryptionKeyFile?: string
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -168,6 +172,20 @@ export const OPTIONS: Table = {
     parse: wholeNumber(1, 1_000_000),
     help: 'connections open at one time, in each server process',
   },
+  encryptionKeys: {
+    env: 'MATCHBOX_ENCRYPTION_KEYS',
+    placeholder: 'NAME=KEY,...',
+    default: '',
+    parse: parseMasterKeys,
+    help: 'master keys of server-side encryption, each 32 bytes in base64: the first seals, all open (the variable is safer: other users can see flags)',
+  },
+  encryptionKeyFile: {
+    env: 'MATCHBOX_ENCRYPTION_KEY_FILE',
+    placeholder: 'FILE',
+    default: undefined,
+    parse: path,
+    help: 'a file with those keys instead, {"keys": [{"name": "...", "key": "..."}]}: outside the data directory, and with mode 0600',
+  },
 }
 
 const NAMES = Object.keys(OPTIONS) as readonly (keyof Config)[]
@@ -216,7 +234,7 @@ export function loadConfig(env: Environment, flags: FlagValues = {}, unknownFlag
       mistakes.push(`${source} ${(error as Error).message}`)
     }
   }
-  mistakes.push(...credentialMistakes(values, given))
+  mistakes.push(...credentialMistakes(values, given), ...encryptionMistakes(values))
   if (mistakes.length > 0) throw new ConfigError(mistakes)
   return Object.freeze(values) as unknown as Config
 }
@@ -272,6 +290,11 @@ function credentialMistakes(values: Partial<Config>, given: ReadonlySet<string>)
   return isWellKnown
     ? [`${OPTIONS.secretAccessKey.env} is a well-known default, and ${host} can be reached from other machines: choose another secret`]
     : []
+}
+
+function encryptionMistakes({ encryptionKeys = [], encryptionKeyFile }: Partial<Config>): readonly string[] {
+  if (encryptionKeys.length === 0 || encryptionKeyFile === undefined) return []
+  return [`${OPTIONS.encryptionKeys.env} and ${OPTIONS.encryptionKeyFile.env} were both given: which key seals would be a guess`]
 }
 
 function unknownVariableMistakes(env: Environment): readonly string[] {

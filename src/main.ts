@@ -13,6 +13,7 @@ import { type OpenStoresOptions, openStores, type Stores } from './engine/stores
 import { createServer } from './http/app.ts'
 import { startLifecycle } from './jobs/lifecycle.ts'
 import { startSweeper } from './jobs/sweeper.ts'
+import { type MasterKey, readMasterKeyFile } from './storage/master-keys.ts'
 import { loadRootCredential, ROOT_OWNER, rootCredential } from './storage/root-credential.ts'
 import { type DirectoryLock, isDirectoryShared, lockDirectory, shareDirectory } from './storage/sqlite/lock.ts'
 import { createMetrics, type Log, type Metrics, openLog } from './telemetry.ts'
@@ -117,12 +118,22 @@ async function takeDirectory(dataDir: string): Promise<DirectoryLock> {
 /** What the operator can mend is told in one line; a bug of ours keeps its stack. */
 async function openStoresOf(config: Config, options: Pick<OpenStoresOptions, 'generation' | 'isOnlyProcess' | 'onFatal'>): Promise<Stores> {
   const { dataDir, inlineBytes, sweepGraceMs: graceMs } = config
+  const masterKeys = findMasterKeys(config)
   try {
-    return await openStores({ dataDir, inlineBytes, graceMs, ...options })
+    return await openStores({ dataDir, inlineBytes, graceMs, masterKeys, ...options })
   } catch (error) {
     const { name, code, message } = error as { readonly name?: string; readonly code?: string; readonly message?: string }
     if (name !== 'NewerDatabaseError' && code === undefined) throw error
     throw new StartError(`cannot open the data directory ${dataDir}: ${message}`, { cause: error })
+  }
+}
+
+function findMasterKeys({ encryptionKeys, encryptionKeyFile, dataDir }: Config): readonly MasterKey[] {
+  if (encryptionKeyFile === undefined) return encryptionKeys
+  try {
+    return readMasterKeyFile(encryptionKeyFile, dataDir)
+  } catch (error) {
+    throw new StartError(`cannot use the encryption keys: ${(error as Error).message}`, { cause: error })
   }
 }
 

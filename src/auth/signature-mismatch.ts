@@ -37,6 +37,7 @@ export function signatureDoesNotMatch(mismatch: Mismatch): S3Error {
   const parts = canonicalParts(request, claim, payload)
   const canonical = canonicalText(parts)
   const text = stringToSign(timestamp, claim.scope, canonical)
+  const shown = withoutCustomerKeys(canonical)
   return new S3Error('SignatureDoesNotMatch', {
     detail: {
       AWSAccessKeyId: claim.accessKeyId,
@@ -44,11 +45,16 @@ export function signatureDoesNotMatch(mismatch: Mismatch): S3Error {
       SignatureProvided: claim.signature,
       StringToSignBytes: hexBytes(text),
       // Header bytes are mostly UTF-8; the exact bytes follow.
-      CanonicalRequest: Buffer.from(canonical, 'latin1').toString('utf8'),
-      CanonicalRequestBytes: hexBytes(canonical),
+      CanonicalRequest: Buffer.from(shown, 'latin1').toString('utf8'),
+      CanonicalRequestBytes: hexBytes(shown),
       Hint: guessCause(mismatch, parts),
     },
   })
+}
+
+/** Errors are logged and passed on by those who get them: the key of an encryption does not belong there. */
+function withoutCustomerKeys(canonical: string): string {
+  return canonical.replace(/(server-side-encryption-customer-key[=:])[^&\r\n]*/gi, '$1(not shown)')
 }
 
 function hexBytes(latin1: string): string {

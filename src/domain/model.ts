@@ -74,6 +74,35 @@ export interface Retention {
   readonly untilMs: number
 }
 
+/** How a version is encrypted where it lies. */
+export type Encryption =
+  | { readonly kind: 'AES256' }
+  | {
+      readonly kind: 'aws:kms'
+      /** As the client named it. */
+      readonly keyId: string
+      /** Base64, as it came. */
+      readonly context?: string
+      readonly isBucketKeyEnabled?: boolean
+    }
+  /** Base64 of the MD5 of the customer's key. */
+  | { readonly kind: 'SSE-C'; readonly keyMd5: string }
+
+/** What is kept beside sealed bytes, so that who has the key can open them. Stores keep it and look at nothing but `plainBytes`. */
+export interface Sealing {
+  readonly format: number
+  readonly kind: Encryption['kind']
+  /** Name of the master key that wraps the data key; undefined: a key of the customer does. */
+  readonly keyName?: string
+  readonly context?: string
+  /** Base64. */
+  readonly salt: string
+  /** Base64 of the data key, encrypted, and its tag. */
+  readonly wrappedKey: string
+  /** How many bytes they were before. */
+  readonly plainBytes: number
+}
+
 /** What most versions do not have, and what may change after a version was written without making it another one. */
 export interface VersionTraits {
   readonly tags?: readonly Tag[]
@@ -82,6 +111,8 @@ export interface VersionTraits {
   readonly retention?: Retention
   /** false: it was lifted. */
   readonly hasLegalHold?: boolean
+  /** undefined: it is not encrypted. Never changes. */
+  readonly encryption?: Encryption
   /** What is stored cannot be read, so nobody knows whether the version is locked: it counts as locked, and its traits stay as they are. */
   readonly isUnreadable?: true
 }
@@ -111,25 +142,29 @@ export interface ObjectVersion {
   readonly traits: VersionTraits
 }
 
-/** A run of bytes inside one blob file. */
+/** A run of bytes inside one blob file; of a sealed one they are counted as they were before. */
 export interface Segment {
   readonly blobId: string
   /** Where the run begins in the blob. */
   readonly startByte: number
   readonly lengthBytes: number
+  /** Of its blob. */
+  readonly sealing?: Sealing
 }
 
 /** A finished blob, durable on disk before anything names it. */
 export interface StoredBlob {
   readonly blobId: string
+  /** Of the file. */
   readonly sizeBytes: number
-  /** CRC64NVME of the whole blob, 16 hex digits. */
+  /** CRC64NVME of the whole file, 16 hex digits. */
   readonly crc64: string
+  readonly sealing?: Sealing
 }
 
 /** The bytes of a new version or part: small ones travel with the row, large ones stand in blobs already, of their own or of another content. */
 export type NewContent =
-  | { readonly kind: 'inline'; readonly bytes: Uint8Array }
+  | { readonly kind: 'inline'; readonly bytes: Uint8Array; readonly sealing?: Sealing }
   | { readonly kind: 'blob'; readonly blob: StoredBlob }
   | { readonly kind: 'shared'; readonly segments: readonly Segment[] }
 

@@ -34,6 +34,7 @@ const CODES = {
   InvalidChunkSizeError: [403, 'Only the last chunk is allowed to have a size less than 8192 bytes.'],
   InvalidConfigurationId: [400, 'The specified configuration id is invalid.'],
   InvalidDigest: [400, 'The Content-MD5 or checksum value that you specified is not valid.'],
+  InvalidEncryptionAlgorithmError: [400, 'The encryption request that you specified is not valid. Supported values: AES256, aws:kms.'],
   InvalidObjectState: [403, 'The operation is not valid for the current state of the object.'],
   InvalidPart: [
     400,
@@ -51,6 +52,7 @@ const CODES = {
   InvalidTargetBucketForLogging: [400, 'The target bucket for logging either does not exist or is not owned by you.'],
   InvalidToken: [400, 'The provided token is malformed or otherwise not valid.'],
   InvalidURI: [400, "Couldn't parse the specified URI."],
+  'KMS.NotFoundException': [400, 'The key does not exist.'],
   KeyTooLongError: [400, 'Your key is too long.'],
   MalformedACLError: [400, 'The ACL that you provided was not well formed or did not validate against our published schema.'],
   MalformedPOSTRequest: [400, 'The body of your POST request is not well-formed multipart/form-data.'],
@@ -84,6 +86,7 @@ const CODES = {
   RequestHeaderSectionTooLarge: [400, 'Your request header section exceeds the maximum allowed request header section size.'],
   RequestTimeout: [400, 'Your socket connection to the server was not read from or written to within the timeout period.'],
   RequestTimeTooSkewed: [403, "The difference between the request time and the server's time is too large."],
+  ServerSideEncryptionConfigurationNotFoundError: [404, 'The server side encryption configuration was not found'],
   ServiceUnavailable: [503, 'Service is unable to handle request.'],
   SignatureDoesNotMatch: [
     403,

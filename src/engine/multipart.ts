@@ -18,9 +18,22 @@ import { S3Error } from '../domain/s3-error.ts'
 import type { RequestBody } from './body.ts'
 import { checksumHeader, type ExpectedDigests } from './digest-check.ts'
 import { type Digested, digestContent } from './digest-content.ts'
-import { contentOfBytes, openSegments, sliceSegments } from './object-content.ts'
-import { discard, discardingOnFailure, findCopySource, noSuchBucket, openWrite, receive, writeBlob } from './objects.ts'
+import { contentOfBytes, type ObjectContent, openContent, sliceSegments } from './object-content.ts'
+import { type CopySourceInput, discard, discardingOnFailure, findCopySource, noSuchBucket, openWrite, receive, writeBlob } from './objects.ts'
+import {
+  type CustomerKey,
+  checkCustomerKey,
+  checkUploadKey,
+  etagUnder,
+  mayShare,
+  openBytes,
+  type Protection,
+  protectionOf,
+  requireMasterKey,
+  withEncryption,
+} from './protection.ts'
 import { preconditionFailed, refused } from './refusals.ts'
+import { bodyOfContent } from './stored-body.ts'
 import type { Stores } from './stores.ts'
 
 /** The checksum of an upload for which the client chose none. */
@@ -36,11 +49,15 @@ export interface CreateUploadInput {
   readonly metadata: ObjectMetadata
   readonly checksumPlan: ChecksumPlan | undefined
   readonly traits: VersionTraits
+  /** Of every part. */
+  readonly protection: Protection | undefined
 }
 
 /** @returns the id of the upload. @throws {S3Error} PreconditionFailed, NoSuchKey, NoSuchBucket */
 export async function createUpload(stores: Stores, input: CreateUploadInput): Promise<string> {
-  const { bucket, key, when, ownerId, storageClass, metadata, checksumPlan, traits } = input
+  const { bucket, key, when, ownerId, storageClass, metadata, checksumPlan, protection } = input
+  if (protection !== undefined && protection.encryption.kind !== 'SSE-C') requireMasterKey(stores.masterKeys, protection.encryption)
+  const traits = withEncryption(input.traits, protection)
   openWrite(stores, bucket, key, when)
   const result = await stores.metadata.createUpload({ bucketId: bucket.id, key, ownerId, storageClass, metadata, checksumPlan, traits })
   if (result.kind === 'no-such-bucket') throw noSuchBucket(bucket)
@@ -53,10 +70,14 @@ export interface PartPlace {
   readonly key: string
   readonly uploadId: string
   readonly partNumber: number
+  /** Of SSE-C: the same for each part. */
+  readonly customerKey: CustomerKey | undefined
 }
 
 export interface StoredPart {
+  /** The ETag, which is no MD5 where a key of KMS or of the customer protects the part. */
   readonly md5Hex: string
+  readonly upload: Upload
   /** undefined where neither the upload nor the part asked for one: what we keep for ourselves is not shown. */
   readonly checksum: Checksum | undefined
   readonly modifiedMs: number
@@ -68,13 +89,15 @@ export async function uploadPart(stores: Stores, place: PartPlace, body: Request
     throw new S3Error('EntityTooLarge', { detail: { ProposedSize: body.lengthBytes, MaxSizeAllowed: PUT_BYTES_MAX } })
   }
   const upload = findUpload(stores, place)
-  const received = await receive(stores, body, expectedOfPart(upload, expected), ALWAYS_A_BLOB)
+  checkUploadKey(upload.traits, place.customerKey)
+  const protection = protectionOf(upload.traits, place.customerKey)
+  const received = await receive(stores, body, expectedOfPart(upload, expected), ALWAYS_A_BLOB, protection)
   const kept = upload.checksumPlan === undefined ? ownChecksum(received.crc64 ?? '') : received.checksum
   if (kept === undefined) throw new Error('the checksum of the plan was computed')
   const part = { sizeBytes: received.sizeBytes, md5Hex: received.etag, checksum: kept }
   const modifiedMs = await storePart(stores, place, received.content, part)
   if (modifiedMs === undefined) throw new Error('a new part shares no blobs')
-  return { md5Hex: received.etag, checksum: received.checksum, modifiedMs }
+  return { md5Hex: received.etag, checksum: received.checksum, modifiedMs, upload }
 }
 
 const ALWAYS_A_BLOB = -1
@@ -115,7 +138,7 @@ async function storePart(
 }
 
 export interface UploadPartCopyInput extends PartPlace {
-  readonly source: { readonly bucket: Bucket; readonly key: string; readonly versionId: string | undefined; readonly when: Precondition }
+  readonly source: CopySourceInput
   /** Both inclusive; undefined: the whole source. */
   readonly range: { readonly firstByte: number; readonly lastByte: number } | undefined
   readonly nowMs: number
@@ -129,11 +152,15 @@ export type CopiedPart = StoredPart & { readonly source: ObjectVersion }
  */
 export async function uploadPartCopy(stores: Stores, input: UploadPartCopyInput): Promise<CopiedPart> {
   const { source, range, nowMs } = input
-  const { algorithm } = findUpload(stores, input).checksumPlan ?? DEFAULT_PLAN
+  const upload = findUpload(stores, input)
+  const { algorithm } = upload.checksumPlan ?? DEFAULT_PLAN
+  checkUploadKey(upload.traits, input.customerKey)
+  const protection = protectionOf(upload.traits, input.customerKey)
   for (;;) {
     const version = findCopySource(stores, source.bucket, source.key, source.versionId)
     const decision = decideCopySource(source.when, version, nowMs)
     if (decision.kind === 'failed') throw preconditionFailed(decision.condition, version)
+    checkCustomerKey(version.traits, source.customerKey)
     const firstByte = range?.firstByte ?? 0
     const lastByte = range?.lastByte ?? version.sizeBytes - 1
     if (lastByte >= version.sizeBytes) throw invalidSourceRange(version.sizeBytes)
@@ -141,18 +168,35 @@ export async function uploadPartCopy(stores: Stores, input: UploadPartCopyInput)
     const stored = stores.metadata.findContent(version.contentId)
     if (stored === undefined) continue // overwritten between the two looks
     let content: NewContent
-    let digested: Digested
+    let digested: Pick<Digested, 'md5Hex' | 'checksum'>
     if (stored.kind === 'inline') {
-      const bytes = stored.bytes.subarray(firstByte, lastByte + 1)
+      const bytes = openBytes(stores.masterKeys, stored.bytes, stored.sealing, source.customerKey).subarray(firstByte, lastByte + 1)
       digested = await digestContent(contentOfBytes(bytes), algorithm)
-      content = { kind: 'blob', blob: await writeBlob(stores, bytes, digested.crc64Hex) }
-    } else {
-      digested = await digestContent(await openSegments(stores, stored.segments, firstByte, lastByte), algorithm)
+      content = { kind: 'blob', blob: await writeBlob(stores, bytes, protection) }
+    } else if (mayShare(version.traits.encryption, upload.traits.encryption)) {
+      digested = await digestContent(await openContent(stores, stored, firstByte, lastByte, undefined), algorithm)
       content = { kind: 'shared', segments: sliceSegments(stored.segments, firstByte, lastByte) }
+    } else {
+      const written = await writeAnew(stores, await openContent(stores, stored, firstByte, lastByte, source.customerKey), algorithm, protection)
+      digested = written
+      content = written.content
     }
-    const { md5Hex, checksum } = digested
+    const { checksum } = digested
+    const md5Hex = etagUnder(upload.traits.encryption, digested.md5Hex)
     const modifiedMs = await storePart(stores, input, content, { sizeBytes: lastByte - firstByte + 1, md5Hex, checksum })
-    if (modifiedMs !== undefined) return { md5Hex, checksum, modifiedMs, source: version }
+    if (modifiedMs !== undefined) return { md5Hex, checksum, modifiedMs, upload, source: version }
+  }
+}
+
+/** Bytes that another key is to protect. */
+async function writeAnew(stores: Stores, from: ObjectContent, algorithm: ChecksumAlgorithm, protection: Protection | undefined) {
+  try {
+    const expected = { md5Hex: undefined, checksum: { algorithm, value: undefined } }
+    const { content, etag: md5Hex, checksum } = await receive(stores, bodyOfContent(from), expected, ALWAYS_A_BLOB, protection)
+    if (checksum === undefined) throw new Error('the checksum of the plan was computed')
+    return { content, md5Hex, checksum }
+  } finally {
+    await from.close()
   }
 }
 
@@ -173,6 +217,7 @@ export interface CompleteUploadInput {
   readonly key: string
   readonly uploadId: string
   readonly when: Precondition
+  readonly customerKey: CustomerKey | undefined
   readonly parts: readonly NamedPart[]
   /** What the client says of the whole object. */
   readonly expected: {
@@ -200,6 +245,7 @@ export async function completeUpload(stores: Stores, input: CompleteUploadInput)
   for (;;) {
     const upload = stores.metadata.findUpload(bucket.id, key, uploadId)
     if (upload === undefined) return replay(stores, input)
+    if (input.customerKey !== undefined) checkUploadKey(upload.traits, input.customerKey)
     const parts = await findNamedParts(stores, input, upload)
     const sizeBytes = parts.reduce((sum, part) => sum + part.sizeBytes, 0)
     const etag = multipartEtag(parts.map(({ md5Hex }) => md5Hex))

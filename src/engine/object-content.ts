@@ -1,5 +1,7 @@
 import type { Segment } from '../domain/model.ts'
-import type { BlobReader } from '../storage/blob-store.ts'
+import type { StoredContent } from '../storage/metadata-store.ts'
+import { type CustomerKey, openBytes, openDataKey } from './protection.ts'
+import { type ByteReader, UnsealingReader } from './sealing.ts'
 import type { Stores } from './stores.ts'
 
 /** Bytes of one answer, in order. Whoever holds it must close it, on every path. */
@@ -27,12 +29,34 @@ export function contentOfBytes(bytes: Buffer): ObjectContent {
 }
 
 /**
+ * Bytes [firstByte, lastByte] of a content, wherever it stands, as they were before they were sealed.
+ * @throws {S3Error} InvalidRequest, AccessDenied (not the key of the customer)
+ */
+export async function openContent(
+  stores: Stores,
+  stored: StoredContent,
+  firstByte: number,
+  lastByte: number,
+  customerKey: CustomerKey | undefined,
+): Promise<ObjectContent> {
+  if (stored.kind === 'segments') return openSegments(stores, stored.segments, firstByte, lastByte, customerKey)
+  const bytes = openBytes(stores.masterKeys, stored.bytes, stored.sealing, customerKey)
+  return contentOfBytes(firstByte === 0 && lastByte === bytes.length - 1 ? bytes : bytes.subarray(firstByte, lastByte + 1))
+}
+
+/**
  * Bytes [firstByte, lastByte] of an object that stands in segments. The first blob is open when this resolves, the others open in their turn;
  * as long as the reading goes on, those to come are kept from the sweeper, also when the object is overwritten meanwhile.
  */
-export async function openSegments(stores: Stores, segments: readonly Segment[], firstByte: number, lastByte: number): Promise<ObjectContent> {
+async function openSegments(
+  stores: Stores,
+  segments: readonly Segment[],
+  firstByte: number,
+  lastByte: number,
+  customerKey: CustomerKey | undefined,
+): Promise<ObjectContent> {
   const runs = sliceSegments(segments, firstByte, lastByte)
-  const content = new SegmentContent(stores, runs, lastByte - firstByte + 1)
+  const content = new SegmentContent(stores, runs, lastByte - firstByte + 1, customerKey)
   await content.openNext()
   return content
 }
@@ -44,7 +68,7 @@ export function sliceSegments(segments: readonly Segment[], firstByte: number, l
   for (const segment of segments) {
     const from = Math.max(firstByte, at)
     const to = Math.min(lastByte + 1, at + segment.lengthBytes)
-    if (from < to) runs.push({ blobId: segment.blobId, startByte: segment.startByte + from - at, lengthBytes: to - from })
+    if (from < to) runs.push({ ...segment, startByte: segment.startByte + from - at, lengthBytes: to - from })
     at += segment.lengthBytes
   }
   return runs
@@ -59,12 +83,14 @@ class SegmentContent implements ObjectContent {
   readonly #stores: Stores
   readonly #runs: readonly Segment[]
   #next = 0
-  #reader: BlobReader | undefined
+  readonly #customerKey: CustomerKey | undefined
+  #reader: ByteReader | undefined
   #position = 0
   #leftInRun = 0
   #renewedMs = performance.now()
 
-  constructor(stores: Stores, runs: readonly Segment[], lengthBytes: number) {
+  constructor(stores: Stores, runs: readonly Segment[], lengthBytes: number, customerKey: CustomerKey | undefined) {
+    this.#customerKey = customerKey
     this.#stores = stores
     this.#runs = runs
     this.lengthBytes = lengthBytes
@@ -74,7 +100,10 @@ class SegmentContent implements ObjectContent {
     await this.close()
     const run = this.#runs[this.#next++]
     if (run === undefined) return
-    this.#reader = await this.#stores.blobs.open(run.blobId)
+    const { sealing } = run
+    const key = sealing === undefined ? undefined : openDataKey(this.#stores.masterKeys, sealing, this.#customerKey)
+    const reader = await this.#stores.blobs.open(run.blobId)
+    this.#reader = sealing === undefined || key === undefined ? reader : new UnsealingReader(reader, key, sealing.plainBytes)
     this.#position = run.startByte
     this.#leftInRun = run.lengthBytes
   }

@@ -1,5 +1,5 @@
 /** S3's semantics of objects over both stores: bytes first, commit second, discard on refusal. */
-import { checksumOf, Digests, md5Hex } from '../checksum/digests.ts'
+import { checksumHexOf, checksumOf, Digests, md5Hex } from '../checksum/digests.ts'
 import { partsCount } from '../domain/etag.ts'
 import { formatHttpDate } from '../domain/http-date.ts'
 import { PUT_BYTES_MAX } from '../domain/limits.ts'
@@ -20,12 +20,15 @@ import { decideCopySource, decideDelete, decideRead, decideWrite, isConditional,
 import { decideRange, type RangeDecision } from '../domain/range.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { OutcomeUnknownError } from '../storage/errors.ts'
-import type { Committed, DeleteResult, NewCopy, WriteCondition } from '../storage/metadata-store.ts'
+import type { Committed, DeleteResult, NewCopy, NewVersion, WriteCondition } from '../storage/metadata-store.ts'
 import type { RequestBody } from './body.ts'
 import { type ExpectedDigests, verifyDigests } from './digest-check.ts'
 import { digestContent } from './digest-content.ts'
-import { contentOfBytes, type ObjectContent, openSegments } from './object-content.ts'
+import { type ObjectContent, openContent } from './object-content.ts'
+import { type CustomerKey, checkCustomerKey, dataKeyFor, etagUnder, mayShare, type Protection, sealBytes, withEncryption } from './protection.ts'
 import { preconditionFailed, refused } from './refusals.ts'
+import { Sealer } from './sealing.ts'
+import { bodyOfContent } from './stored-body.ts'
 import type { Stores } from './stores.ts'
 
 /** Bytes gathered for one write to a blob: larger writes cost less, smaller ones hold less memory. */
@@ -45,12 +48,14 @@ export interface PutObjectInput {
   readonly storageClass: string
   readonly metadata: ObjectMetadata
   readonly traits: VersionTraits
+  readonly protection: Protection | undefined
 }
 
 export interface PutObjectOutput extends Committed {
   readonly etag: string
   readonly sizeBytes: number
   readonly checksum: Checksum | undefined
+  readonly traits: VersionTraits
 }
 
 /** @throws {S3Error} PreconditionFailed, ConditionalRequestConflict, NoSuchKey, NoSuchBucket, BadDigest, EntityTooLarge, and what the body throws */
@@ -58,12 +63,18 @@ export async function putObject(stores: Stores, input: PutObjectInput): Promise<
   const { bucket, key, body, expected } = input
   if (body.lengthBytes !== undefined && body.lengthBytes > PUT_BYTES_MAX) throw tooLarge(body.lengthBytes)
   const condition = openWrite(stores, bucket, key, input.when)
-  const received = await receive(stores, body, expected, stores.inlineBytes)
+  const received = await receive(stores, body, expected, stores.inlineBytes, input.protection)
   const { bucketId, content, etag, sizeBytes, checksum } = { bucketId: bucket.id, ...received }
-  const { ownerId, storageClass, metadata, traits } = input
+  const { ownerId, storageClass, metadata } = input
+  const traits = withEncryption(input.traits, input.protection)
   const version = { bucketId, key, etag, sizeBytes, content, ownerId, storageClass, metadata, checksum, traits }
+  return { ...(await commitNew(stores, bucket, version, condition)), etag, sizeBytes, checksum, traits }
+}
+
+async function commitNew(stores: Stores, bucket: Bucket, version: NewVersion, condition: WriteCondition): Promise<Committed> {
+  const { content, key } = version
   const result = await discardingOnFailure(stores, content, () => stores.metadata.commitVersion(version, condition))
-  if (result.kind === 'committed') return { ...result, etag, sizeBytes, checksum }
+  if (result.kind === 'committed') return result
   await discard(stores, content)
   if (result.kind === 'source-changed') throw new Error('a new content shares no blobs')
   throw result.kind === 'no-such-bucket' ? noSuchBucket(bucket) : refused(result, key)
@@ -72,25 +83,41 @@ export async function putObject(stores: Stores, input: PutObjectInput): Promise<
 /** Bytes and their digests; a blob is durable, and owned by the caller. */
 interface Received {
   readonly content: NewContent
+  /** The MD5, or what stands for it under {@link Protection}. */
   readonly etag: string
   readonly sizeBytes: number
   readonly checksum: Checksum | undefined
-  /** CRC64NVME in base64; undefined for inline bytes. */
+  /** CRC64NVME of what was received, in base64; undefined for inline bytes. */
   readonly crc64: string | undefined
 }
 
 /** @param inlineBytes up to this size the bytes stay in memory; below 0 they always become a blob. */
-export async function receive(stores: Stores, body: RequestBody, expected: ExpectedDigests, inlineBytes: number): Promise<Received> {
+export async function receive(
+  stores: Stores,
+  body: RequestBody,
+  expected: ExpectedDigests,
+  inlineBytes: number,
+  protection: Protection | undefined,
+): Promise<Received> {
   if (body.lengthBytes !== undefined && body.lengthBytes <= inlineBytes) {
-    return receivedInline(await body.collect(inlineBytes), body, expected)
+    return receivedInline(stores, await body.collect(inlineBytes), body, expected, protection)
   }
   const wanted = expected.checksum?.algorithm
   const digests = new Digests(wanted === undefined || wanted === 'CRC64NVME' ? ['CRC64NVME'] : ['CRC64NVME', wanted])
+  const dataKey = dataKeyFor(stores.masterKeys, protection)
+  const sealed = dataKey === undefined ? undefined : { sealer: new Sealer(dataKey), digests: new Digests(['CRC64NVME']) }
   let gathered: Buffer[] = []
   let gatheredBytes = 0
   let sizeBytes = 0
   const blob = { writer: undefined as Awaited<ReturnType<Stores['blobs']['create']>> | undefined }
   let writing: Promise<void> | undefined
+  const gather = (pieces: readonly Buffer[]): void => {
+    for (const piece of pieces) {
+      sealed?.digests.update(piece)
+      gathered.push(piece)
+      gatheredBytes += piece.length
+    }
+  }
   try {
     for await (const received of body.pieces()) {
       const pieces = received.length > PIECES_AT_ONCE_MAX ? [Buffer.concat(received)] : received
@@ -98,8 +125,7 @@ export async function receive(stores: Stores, body: RequestBody, expected: Expec
         sizeBytes += piece.length
         if (sizeBytes > PUT_BYTES_MAX) throw tooLarge(sizeBytes)
         digests.update(piece)
-        gathered.push(piece)
-        gatheredBytes += piece.length
+        gather(sealed?.sealer.update(piece) ?? [piece])
       }
       if (gatheredBytes < WRITE_BYTES && gathered.length < WRITE_PIECES_MAX) continue
       blob.writer ??= await stores.blobs.create()
@@ -109,14 +135,21 @@ export async function receive(stores: Stores, body: RequestBody, expected: Expec
       gathered = []
       gatheredBytes = 0
     }
-    if (blob.writer === undefined && sizeBytes <= inlineBytes) return receivedInline(Buffer.concat(gathered), body, expected)
+    // sealed bytes are gathered no more; only a body of unknown length comes here, and as a blob it is as well kept
+    if (sealed === undefined && blob.writer === undefined && sizeBytes <= inlineBytes) {
+      return receivedInline(stores, Buffer.concat(gathered), body, expected, undefined)
+    }
+    const end = sealed?.sealer.finish()
+    gather(end?.buffers ?? [])
     blob.writer ??= await stores.blobs.create()
     await writing
     await blob.writer.write(gathered)
     const result = digests.finish()
     const checksum = verifyDigests(expected, body.trailers, result.md5Hex, (algorithm) => result.value(algorithm))
-    const stored = await blob.writer.finish(result.hex('CRC64NVME'))
-    return { content: { kind: 'blob', blob: stored }, etag: result.md5Hex, sizeBytes, checksum, crc64: result.value('CRC64NVME') }
+    const stored = await blob.writer.finish((sealed?.digests.finish() ?? result).hex('CRC64NVME'))
+    const named = end === undefined ? stored : { ...stored, sealing: end.sealing }
+    const etag = etagUnder(protection?.encryption, result.md5Hex)
+    return { content: { kind: 'blob', blob: named }, etag, sizeBytes, checksum, crc64: result.value('CRC64NVME') }
   } catch (error) {
     await writing?.catch(() => {})
     await blob.writer?.discard()
@@ -124,19 +157,22 @@ export async function receive(stores: Stores, body: RequestBody, expected: Expec
   }
 }
 
-function receivedInline(bytes: Buffer, body: RequestBody, expected: ExpectedDigests): Received {
-  const etag = md5Hex(bytes)
-  const checksum = verifyDigests(expected, body.trailers, etag, (algorithm: ChecksumAlgorithm) => checksumOf(algorithm, bytes))
+function receivedInline(stores: Stores, bytes: Buffer, body: RequestBody, expected: ExpectedDigests, protection: Protection | undefined): Received {
+  const digestHex = md5Hex(bytes)
+  const checksum = verifyDigests(expected, body.trailers, digestHex, (algorithm: ChecksumAlgorithm) => checksumOf(algorithm, bytes))
   // a copy of its own: what crosses to the writer thread would otherwise take the whole network buffer along
-  return { content: { kind: 'inline', bytes: new Uint8Array(bytes) }, etag, sizeBytes: bytes.length, checksum, crc64: undefined }
+  const sealed = sealBytes(stores.masterKeys, bytes, protection)
+  const content = { ...sealed, kind: 'inline', bytes: new Uint8Array(sealed.bytes) } as const
+  return { content, etag: etagUnder(protection?.encryption, digestHex), sizeBytes: bytes.length, checksum, crc64: undefined }
 }
 
 /** A few bytes as a blob of their own. */
-export async function writeBlob(stores: Stores, bytes: Buffer, crc64Hex: string): Promise<StoredBlob> {
+export async function writeBlob(stores: Stores, plain: Buffer, protection: Protection | undefined): Promise<StoredBlob> {
+  const { bytes, ...sealed } = sealBytes(stores.masterKeys, plain, protection)
   const writer = await stores.blobs.create()
   try {
     await writer.write([bytes])
-    return await writer.finish(crc64Hex)
+    return { ...(await writer.finish(checksumHexOf('CRC64NVME', bytes))), ...sealed }
   } catch (error) {
     await writer.discard()
     throw error
@@ -183,6 +219,8 @@ export interface OpenObjectInput {
   readonly rangeHolds: (version: ObjectVersion) => boolean
   readonly nowMs: number
   readonly withContent: boolean
+  /** Of SSE-C. */
+  readonly customerKey: CustomerKey | undefined
 }
 
 export type OpenedObject =
@@ -206,6 +244,7 @@ export async function openObject(stores: Stores, input: OpenObjectInput): Promis
   let missingContentId: number | undefined
   for (;;) {
     const version = findVersion(stores, input.bucket, input.key, input.versionId)
+    checkCustomerKey(version.traits, input.customerKey)
     const decision = decideRead(input.when, version, input.nowMs)
     if (decision.kind === 'failed') throw preconditionFailed(decision.condition, version)
     if (decision.kind === 'not-modified') return { kind: 'not-modified', version }
@@ -223,10 +262,7 @@ export async function openObject(stores: Stores, input: OpenObjectInput): Promis
         missingContentId = version.contentId
         continue
       }
-      content =
-        stored.kind === 'inline'
-          ? contentOfBytes(range.kind === 'part' ? stored.bytes.subarray(firstByte, lastByte + 1) : stored.bytes)
-          : await openSegments(stores, stored.segments, firstByte, lastByte)
+      content = await openContent(stores, stored, firstByte, lastByte, input.customerKey)
     }
     return range.kind === 'part' ? { kind: 'part', version, firstByte, lastByte, content, part } : { kind: 'whole', version, content }
   }
@@ -271,8 +307,16 @@ export function markerNotAllowed(method: string, versionId: string, headers: Rea
   })
 }
 
+export interface CopySourceInput {
+  readonly bucket: Bucket
+  readonly key: string
+  readonly versionId: string | undefined
+  readonly when: Precondition
+  readonly customerKey: CustomerKey | undefined
+}
+
 export interface CopyObjectInput {
-  readonly source: { readonly bucket: Bucket; readonly key: string; readonly versionId: string | undefined; readonly when: Precondition }
+  readonly source: CopySourceInput
   readonly bucket: Bucket
   readonly key: string
   readonly when: Precondition
@@ -281,29 +325,42 @@ export interface CopyObjectInput {
   /** undefined: the source's. */
   readonly metadata: ObjectMetadata | undefined
   readonly traits: VersionTraits
+  readonly protection: Protection | undefined
   readonly keepsTags: boolean
   /** undefined: the copy keeps the checksum of its source. Another one than the source's means reading all bytes. */
   readonly checksumAlgorithm: ChecksumAlgorithm | undefined
   readonly nowMs: number
 }
 
-export type CopyObjectOutput = Committed & { readonly source: ObjectVersion; readonly checksum: Checksum | undefined }
+export type CopyObjectOutput = Committed & { readonly source: ObjectVersion; readonly etag: string; readonly checksum: Checksum | undefined }
 
-/** Copy by reference, whatever the size. Source and destination are judged early, and again in the commit. */
+/**
+ * Copy by reference, whatever the size. Source and destination are judged early, and again in the commit. Bytes that another key protects than the copy's
+ * are written anew: then the source was judged when it was opened, and what was opened is what is copied.
+ */
 export async function copyObject(stores: Stores, input: CopyObjectInput): Promise<CopyObjectOutput> {
-  const { source, bucket, key, ownerId, storageClass, metadata, traits, keepsTags } = input
+  const { source, bucket, key, ownerId, storageClass, metadata, keepsTags, protection } = input
+  const traits = withEncryption(input.traits, protection)
+  const { customerKey, ...place } = source
   for (;;) {
     const found = findCopySource(stores, source.bucket, source.key, source.versionId)
     const decision = decideCopySource(source.when, found, input.nowMs)
     if (decision.kind === 'failed') throw preconditionFailed(decision.condition, found)
+    checkCustomerKey(found.traits, customerKey)
     const condition = openWrite(stores, bucket, key, input.when)
+    if (!mayShare(found.traits.encryption, protection?.encryption)) {
+      const copied = await copyBytes(stores, input, found, condition)
+      if (copied === undefined) continue
+      return copied
+    }
     const checksum = await otherChecksum(stores, found, input.checksumAlgorithm)
     if (checksum === 'source-changed') continue
-    const copy = { source, bucketId: bucket.id, key, ownerId, storageClass, metadata, traits, keepsTags, checksum }
+    const { contentId } = found
+    const copy = { source: place, bucketId: bucket.id, key, ownerId, storageClass, metadata, traits, keepsTags, checksum, contentId }
     const result = await stores.metadata.copyVersion(copy, condition)
     switch (result.kind) {
       case 'committed':
-        return result
+        return { ...result, etag: result.source.etag }
       case 'source-changed':
         continue
       case 'no-such-bucket':
@@ -320,6 +377,33 @@ export async function copyObject(stores: Stores, input: CopyObjectInput): Promis
   }
 }
 
+/** undefined: the content went while it was looked for. */
+async function copyBytes(
+  stores: Stores,
+  input: CopyObjectInput,
+  source: ObjectVersion,
+  condition: WriteCondition,
+): Promise<CopyObjectOutput | undefined> {
+  const { bucket, key, ownerId, storageClass, protection } = input
+  if (source.sizeBytes > PUT_BYTES_MAX) throw tooLarge(source.sizeBytes)
+  const stored = stores.metadata.findContent(source.contentId)
+  if (stored === undefined) return undefined
+  const content = await openContent(stores, stored, 0, source.sizeBytes - 1, input.source.customerKey)
+  try {
+    const algorithm = input.checksumAlgorithm ?? source.checksum?.algorithm
+    const expected = { md5Hex: undefined, checksum: algorithm === undefined ? undefined : { algorithm, value: undefined } }
+    const received = await receive(stores, bodyOfContent(content), expected, stores.inlineBytes, protection)
+    const { etag, sizeBytes, checksum } = received
+    const tags = input.keepsTags ? source.traits.tags : undefined
+    const traits = withEncryption(tags === undefined ? input.traits : { ...input.traits, tags }, protection)
+    const metadata = input.metadata ?? source.metadata
+    const version = { bucketId: bucket.id, key, etag, sizeBytes, content: received.content, ownerId, storageClass, metadata, checksum, traits }
+    return { ...(await commitNew(stores, bucket, version, condition)), etag, source, checksum }
+  } finally {
+    await content.close()
+  }
+}
+
 async function otherChecksum(
   stores: Stores,
   version: ObjectVersion,
@@ -329,7 +413,7 @@ async function otherChecksum(
   const { contentId, sizeBytes } = version
   const stored = stores.metadata.findContent(contentId)
   if (stored === undefined) return 'source-changed'
-  const content = stored.kind === 'inline' ? contentOfBytes(stored.bytes) : await openSegments(stores, stored.segments, 0, sizeBytes - 1)
+  const content = await openContent(stores, stored, 0, sizeBytes - 1, undefined) // what a customer's key protects is not shared
   return { contentId, checksum: (await digestContent(content, algorithm)).checksum }
 }
 

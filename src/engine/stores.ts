@@ -3,6 +3,7 @@ import type { BlobStore } from '../storage/blob-store.ts'
 import { openDiskBlobStore } from '../storage/disk/blob-store.ts'
 import type { MetadataStore } from '../storage/metadata-store.ts'
 import { openMetadataStore } from '../storage/sqlite/metadata-store.ts'
+import type { MasterKeys } from './protection.ts'
 
 /** Both stores of a data directory, as the engine works on them. */
 export interface Stores {
@@ -14,6 +15,8 @@ export interface Stores {
   readonly graceMs: number
   /** The number of the life of this server: all its processes share it. */
   readonly generation: number
+  /** The first one wraps new keys, each opens what it wrapped. */
+  readonly masterKeys: MasterKeys
   close(): Promise<void>
 }
 
@@ -25,20 +28,22 @@ export interface OpenStoresOptions {
   readonly generation?: number
   /** No other process serves the directory at the same time. Default: unknown. */
   readonly isOnlyProcess?: boolean
+  /** Default: none, and what needs one is refused. */
+  readonly masterKeys?: MasterKeys
   /** Called once when the outcome of a write is unknown: nothing can be written any more and the process must end. */
   readonly onFatal: (error: Error) => void
 }
 
 /** Open the embedded default: SQLite for the facts, files for the bytes. */
 export async function openStores(options: OpenStoresOptions): Promise<Stores> {
-  const { dataDir, inlineBytes, graceMs, onFatal } = options
+  const { dataDir, inlineBytes, graceMs, onFatal, masterKeys = [] } = options
   await loadChecksums()
   const metadata = await openMetadataStore({ dataDir, onFatal, isOnlyWriter: options.isOnlyProcess ?? false })
   try {
     const generation = options.generation ?? (await metadata.nextGeneration())
     const living = new Set([generation])
     const blobs = await openDiskBlobStore({ dataDir, generation, livingGenerations: () => living })
-    return { metadata, blobs, inlineBytes, graceMs, generation, close: () => metadata.close() }
+    return { metadata, blobs, inlineBytes, graceMs, generation, masterKeys, close: () => metadata.close() }
   } catch (error) {
     await metadata.close()
     throw error

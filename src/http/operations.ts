@@ -6,8 +6,10 @@
 import { ACL_HEADERS } from './acl.ts'
 import type { BucketCall, BucketNameCall, FormCall, ObjectCall, ServiceCall } from './call.ts'
 import { DOCUMENT_OPERATIONS } from './document-operations.ts'
+import { CUSTOMER_KEY_HEADERS, ENCRYPTION_HEADERS, SOURCE_CUSTOMER_KEY_HEADERS } from './encryption-headers.ts'
 import * as bucket from './handlers/bucket.ts'
 import { restoreObject } from './handlers/bucket-documents.ts'
+import * as encrypting from './handlers/bucket-encryption.ts'
 import * as deleting from './handlers/delete-object.ts'
 import * as getting from './handlers/get-object.ts'
 import * as listing from './handlers/list-objects.ts'
@@ -61,12 +63,13 @@ const LISTING = ['prefix', 'delimiter', 'encoding-type', 'max-keys'] as const
 const OBJECT_WRITE_HEADERS = [
   ...ACL_HEADERS,
   ...LOCK_HEADERS,
+  ...ENCRYPTION_HEADERS,
   'x-amz-meta-*',
   'x-amz-storage-class',
   'x-amz-tagging',
   'x-amz-website-redirect-location',
 ] as const
-const COPY_SOURCE_HEADERS = ['x-amz-copy-source', 'x-amz-copy-source-if-*'] as const
+const COPY_SOURCE_HEADERS = ['x-amz-copy-source', 'x-amz-copy-source-if-*', ...SOURCE_CUSTOMER_KEY_HEADERS] as const
 
 /** Rows for one document of a bucket or object: Get, Put and Delete of one subresource. */
 const get = (query: string, action: string) => ({ method: 'GET', query: [query], action }) as const
@@ -151,6 +154,7 @@ export const OPERATIONS = {
     action: 's3:GetObject',
     actionVersion: 's3:GetObjectVersion',
     optional: ['versionId', 'partNumber', ...RESPONSE_OVERRIDES],
+    headers: ENCRYPTION_HEADERS,
     conditional: true,
     handle: getting.getObject,
   },
@@ -160,6 +164,7 @@ export const OPERATIONS = {
     action: 's3:GetObject',
     actionVersion: 's3:GetObjectVersion',
     optional: ['versionId', 'partNumber', ...RESPONSE_OVERRIDES],
+    headers: ENCRYPTION_HEADERS,
     conditional: true,
     handle: getting.headObject,
   },
@@ -167,7 +172,7 @@ export const OPERATIONS = {
     ...get('attributes', 's3:GetObjectAttributes'),
     resource: 'object',
     optional: ['versionId'],
-    headers: ['x-amz-object-attributes', 'x-amz-max-parts', 'x-amz-part-number-marker'],
+    headers: ['x-amz-object-attributes', 'x-amz-max-parts', 'x-amz-part-number-marker', ...CUSTOMER_KEY_HEADERS],
     conditional: true,
     handle: getting.getObjectAttributes,
   },
@@ -219,14 +224,21 @@ export const OPERATIONS = {
     conditional: true,
     handle: multipart.createMultipartUpload,
   },
-  UploadPart: { method: 'PUT', resource: 'object', query: ['partNumber', 'uploadId'], action: 's3:PutObject', handle: multipart.uploadPart },
+  UploadPart: {
+    method: 'PUT',
+    resource: 'object',
+    query: ['partNumber', 'uploadId'],
+    action: 's3:PutObject',
+    headers: ENCRYPTION_HEADERS,
+    handle: multipart.uploadPart,
+  },
   UploadPartCopy: {
     method: 'PUT',
     resource: 'object',
     query: ['partNumber', 'uploadId'],
     header: 'x-amz-copy-source',
     action: 's3:PutObject',
-    headers: [...COPY_SOURCE_HEADERS, 'x-amz-copy-source-range'],
+    headers: [...COPY_SOURCE_HEADERS, 'x-amz-copy-source-range', ...ENCRYPTION_HEADERS],
     handle: multipart.uploadPartCopy,
   },
   CompleteMultipartUpload: {
@@ -234,7 +246,7 @@ export const OPERATIONS = {
     resource: 'object',
     query: ['uploadId'],
     action: 's3:PutObject',
-    headers: ['x-amz-mp-object-size', 'x-amz-checksum-type'],
+    headers: ['x-amz-mp-object-size', 'x-amz-checksum-type', ...CUSTOMER_KEY_HEADERS],
     conditional: true,
     handle: multipart.completeMultipartUpload,
   },
@@ -248,6 +260,7 @@ export const OPERATIONS = {
     ...get('uploadId', 's3:ListMultipartUploadParts'),
     resource: 'object',
     optional: ['max-parts', 'part-number-marker', 'encoding-type'],
+    headers: CUSTOMER_KEY_HEADERS,
     handle: multipart.listParts,
   },
   ListMultipartUploads: {
@@ -302,9 +315,9 @@ export const OPERATIONS = {
   PutBucketPolicy: { ...put('policy', 's3:PutBucketPolicy'), resource: 'bucket' },
   DeleteBucketPolicy: { ...del('policy', 's3:DeleteBucketPolicy'), resource: 'bucket' },
   GetBucketPolicyStatus: { ...get('policyStatus', 's3:GetBucketPolicyStatus'), resource: 'bucket' },
-  GetBucketEncryption: { ...get('encryption', 's3:GetEncryptionConfiguration'), resource: 'bucket' },
-  PutBucketEncryption: { ...put('encryption', 's3:PutEncryptionConfiguration'), resource: 'bucket' },
-  DeleteBucketEncryption: { ...del('encryption', 's3:PutEncryptionConfiguration'), resource: 'bucket' },
+  GetBucketEncryption: { ...get('encryption', 's3:GetEncryptionConfiguration'), resource: 'bucket', handle: encrypting.getBucketEncryption },
+  PutBucketEncryption: { ...put('encryption', 's3:PutEncryptionConfiguration'), resource: 'bucket', handle: encrypting.putBucketEncryption },
+  DeleteBucketEncryption: { ...del('encryption', 's3:PutEncryptionConfiguration'), resource: 'bucket', handle: encrypting.deleteBucketEncryption },
   GetBucketWebsite: { ...get('website', 's3:GetBucketWebsite'), resource: 'bucket' },
   PutBucketWebsite: { ...put('website', 's3:PutBucketWebsite'), resource: 'bucket' },
   DeleteBucketWebsite: { ...del('website', 's3:DeleteBucketWebsite'), resource: 'bucket' },

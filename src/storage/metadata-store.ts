@@ -13,6 +13,7 @@ import type {
   ObjectPart,
   ObjectVersion,
   Owner,
+  Sealing,
   Segment,
   StoredBlob,
   Upload,
@@ -142,13 +143,18 @@ export const LIFECYCLE_CONFIG = 'lifecycle'
 /** The document whose presence means that a bucket has object lock. */
 export const OBJECT_LOCK_CONFIG = 'object-lock'
 
+/** The default encryption of a bucket. */
+export const ENCRYPTION_CONFIG = 'encryption'
+
 export interface CredentialFacts {
   readonly accessKeyId: string
   readonly owner: Owner
   readonly createdMs: number
 }
 
-export type StoredContent = { readonly kind: 'inline'; readonly bytes: Buffer } | { readonly kind: 'segments'; readonly segments: readonly Segment[] }
+export type StoredContent =
+  | { readonly kind: 'inline'; readonly bytes: Buffer; readonly sealing?: Sealing }
+  | { readonly kind: 'segments'; readonly segments: readonly Segment[] }
 
 export interface ListQuery {
   readonly prefix: string
@@ -212,6 +218,8 @@ export interface NewCopy {
   readonly keepsTags: boolean
   /** Computed over that content, and instead of the source's; undefined: the source's. */
   readonly checksum: { readonly contentId: number; readonly checksum: Checksum } | undefined
+  /** The content that the caller has looked at, and found to be protected as the copy is to be. */
+  readonly contentId: number
 }
 
 /** A refusal carries what is current now, so that the caller can merge and retry without another look. */
@@ -231,7 +239,7 @@ export type CopyResult =
   | (Committed & { readonly source: ObjectVersion; readonly checksum: Checksum | undefined })
   | Refusal
   | { readonly kind: 'no-such-bucket' | 'no-such-source' }
-  /** Its content is not the one that `checksum` was computed over. */
+  /** Its content is not the one that `checksum` was computed over, or it is not protected as the one was that the caller has looked at. */
   | { readonly kind: 'source-changed' }
 
 export interface Deletion {
@@ -334,7 +342,7 @@ export interface Append {
   /** How the bytes come together, which depends on the base that the caller has looked at. `base` of `spill`: its inline bytes, unless it is empty. */
   readonly growth:
     | { readonly kind: 'begin'; readonly content: NewContent }
-    | { readonly kind: 'inline'; readonly baseContentId: number; readonly bytes: Uint8Array }
+    | { readonly kind: 'inline'; readonly baseContentId: number; readonly bytes: Uint8Array; readonly sealing?: Sealing }
     | { readonly kind: 'spill'; readonly baseContentId: number; readonly base: StoredBlob | undefined; readonly blob: StoredBlob }
     | { readonly kind: 'extend'; readonly blob: StoredBlob }
 }
@@ -343,7 +351,7 @@ export type AppendResult =
   | (Committed & { readonly etag: string; readonly sizeBytes: number; readonly checksum: Checksum | undefined })
   | Refusal
   | { readonly kind: 'wrong-offset'; readonly sizeBytes: number }
-  /** `base-changed`: it has as many bytes, but others than the caller has looked at. */
+  /** `base-changed`: it has as many bytes, but others than the caller has looked at, or they are encrypted in another way than the piece. */
   | { readonly kind: 'no-such-bucket' | 'base-changed' | 'too-many-parts' }
 
 export interface Rename {

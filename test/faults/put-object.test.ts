@@ -65,7 +65,8 @@ function bodyOf(bytes: Buffer, end?: Error): RequestBody {
 function put(stores: Stores, bucket: Bucket, key: string, body: RequestBody, when: Precondition = UNCONDITIONAL) {
   const expected = { md5Hex: undefined, checksum: undefined }
   const metadata = { headers: {}, user: {} }
-  return putObject(stores, { bucket, key, when, body, expected, ownerId: 'owner', storageClass: 'STANDARD', metadata, traits: NO_TRAITS })
+  const input = { bucket, key, when, body, expected, ownerId: 'owner', storageClass: 'STANDARD', metadata, traits: NO_TRAITS, protection: undefined }
+  return putObject(stores, input)
 }
 
 async function read({ stores, bucket }: Fixture, key: string): Promise<Buffer> {
@@ -79,6 +80,7 @@ async function read({ stores, bucket }: Fixture, key: string): Promise<Buffer> {
     rangeHolds: () => true,
     nowMs: 0,
     withContent: true,
+    customerKey: undefined,
   })
   if (opened.kind === 'not-modified' || opened.content === undefined) throw new Error('no content')
   const { content } = opened

@@ -8,8 +8,10 @@ import { decideRead } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
 import { checksumHeader } from '../../engine/digest-check.ts'
 import { findVersion, openObject } from '../../engine/objects.ts'
+import { checkCustomerKey } from '../../engine/protection.ts'
 import { preconditionFailed } from '../../engine/refusals.ts'
 import type { ObjectCall } from '../call.ts'
+import { encryptionHeaders, readCustomerKey, refuseMethodHeaders } from '../encryption-headers.ts'
 import { expirationHeader } from '../expiration-header.ts'
 import { lockHeaders } from '../lock-headers.ts'
 import { headerValue, metadataHeaders, validatorHeaders } from '../object-headers.ts'
@@ -33,6 +35,7 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
   const versionId = hasQuery ? readVersionId(call) : undefined
   const range = request.value('range')
   const partNumber = hasQuery ? readPartNumber(call, range) : undefined
+  refuseMethodHeaders(request)
   const opened = await openObject(stores, {
     bucket,
     key,
@@ -43,11 +46,18 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
     rangeHolds: (version) => ifRangeHolds(request.value('if-range'), version, nowMs),
     nowMs,
     withContent,
+    customerKey: readCustomerKey(request),
   })
   const { version } = opened
   const headers = validatorHeaders(bucket, version)
   if (opened.kind === 'not-modified') return { status: 304, headers: [...headers, ...metadataHeaders(version, NO_OVERRIDES, true)] }
-  headers.push(...metadataHeaders(version, overrides, false), ...lockHeaders(call, version), 'Accept-Ranges', 'bytes')
+  headers.push(
+    ...metadataHeaders(version, overrides, false),
+    ...lockHeaders(call, version),
+    ...encryptionHeaders(version.traits),
+    'Accept-Ranges',
+    'bytes',
+  )
   if (versionId === undefined) headers.push(...expirationHeader(call, version))
   let status = 200
   let lengthBytes = version.sizeBytes
@@ -136,6 +146,7 @@ export async function getObjectAttributes(call: ObjectCall): Promise<S3Response>
     })
   }
   const version = findVersion(stores, bucket, key, readVersionId(call))
+  checkCustomerKey(version.traits, readCustomerKey(request))
   const decision = decideRead(readPrecondition(request, nowMs), version, nowMs)
   if (decision.kind === 'failed') throw preconditionFailed(decision.condition, version)
   const headers = validatorHeaders(bucket, version)

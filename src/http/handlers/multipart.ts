@@ -11,6 +11,7 @@ import { checksumHeader } from '../../engine/digest-check.ts'
 import * as multipart from '../../engine/multipart.ts'
 import { shownVersionId } from '../../engine/objects.ts'
 import { type BucketCall, type ObjectCall, requiredBucket } from '../call.ts'
+import { encryptionHeaders, readCustomerKey, readProtection, readSourceCustomerKey, refuseMethodHeaders } from '../encryption-headers.ts'
 import { readLockTraits } from '../lock-headers.ts'
 import { checksumAlgorithm, readChecksumOf, readExpectedDigests, readMetadata, readStorageClass, unknownAlgorithm } from '../object-headers.ts'
 import { readOwnerAndTraits } from '../object-traits.ts'
@@ -31,6 +32,7 @@ export async function createMultipartUpload(call: ObjectCall): Promise<S3Respons
   const { request, bucket, key, stores, services, nowMs } = call
   const { compatibility } = services.config
   const checksumPlan = readChecksumPlan(call)
+  const protection = readProtection(call)
   const uploadId = await multipart.createUpload(stores, {
     bucket,
     key,
@@ -39,8 +41,10 @@ export async function createMultipartUpload(call: ObjectCall): Promise<S3Respons
     storageClass: readStorageClass(request),
     metadata: readMetadata(request, key, compatibility),
     checksumPlan,
+    protection,
   })
   const headers = checksumPlan === undefined ? [] : ['x-amz-checksum-algorithm', checksumPlan.algorithm, 'x-amz-checksum-type', checksumPlan.type]
+  if (protection !== undefined) headers.push(...encryptionHeaders(protection, 'write'))
   return xml('InitiateMultipartUploadResult', { Bucket: bucket.name, Key: key, UploadId: uploadId }, headers)
 }
 
@@ -71,7 +75,8 @@ function readChecksumPlan({ request }: ObjectCall): ChecksumPlan | undefined {
 
 function placeOf({ request, bucket, key }: ObjectCall): multipart.PartPlace {
   const partNumber = parsePartNumber(request.parameter('partNumber') ?? '')
-  return { bucket, key, uploadId: uploadIdOf(request), partNumber }
+  refuseMethodHeaders(request)
+  return { bucket, key, uploadId: uploadIdOf(request), partNumber, customerKey: readCustomerKey(request) }
 }
 
 function uploadIdOf(request: ObjectCall['request']): string {
@@ -81,9 +86,10 @@ function uploadIdOf(request: ObjectCall['request']): string {
 export async function uploadPart(call: ObjectCall): Promise<S3Response> {
   const { request, stores, body } = call
   if (request.header('content-length') === undefined && request.header('transfer-encoding') === undefined) throw new S3Error('MissingContentLength')
-  const { md5Hex, checksum } = await multipart.uploadPart(stores, placeOf(call), body, readExpectedDigests(request))
+  const { md5Hex, checksum, upload } = await multipart.uploadPart(stores, placeOf(call), body, readExpectedDigests(request))
   const headers = ['ETag', `"${md5Hex}"`]
   if (checksum !== undefined) headers.push(checksumHeader(checksum.algorithm), checksum.value)
+  headers.push(...encryptionHeaders(upload.traits))
   return { status: 200, headers }
 }
 
@@ -95,12 +101,18 @@ export async function uploadPartCopy(call: ObjectCall): Promise<S3Response> {
   checkSourceOwner(request.value('x-amz-source-expected-bucket-owner'), sourceBucket)
   const copied = await multipart.uploadPartCopy(stores, {
     ...placeOf(call),
-    source: { bucket: sourceBucket, key: source.key, versionId: source.versionId, when: copySourcePrecondition(request, nowMs) },
+    source: {
+      bucket: sourceBucket,
+      key: source.key,
+      versionId: source.versionId,
+      when: copySourcePrecondition(request, nowMs),
+      customerKey: readSourceCustomerKey(request),
+    },
     range: readSourceRange(request.value('x-amz-copy-source-range')),
     nowMs,
   })
   const { checksum } = copied
-  const headers: string[] = []
+  const headers: string[] = [...encryptionHeaders(copied.upload.traits)]
   const shown = shownVersionId(sourceBucket, copied.source.versionId)
   if (shown !== undefined) headers.push('x-amz-copy-source-version-id', shown)
   const result = {
@@ -141,6 +153,7 @@ export async function completeMultipartUpload(call: ObjectCall): Promise<S3Respo
     uploadId,
     when,
     parts,
+    customerKey: readCustomerKey(request),
     expected: {
       sizeBytes: size === undefined ? undefined : Number(size),
       checksum: readChecksumOf(request, 'whole object'),

@@ -8,6 +8,7 @@ import { appendObject } from '../../engine/append.ts'
 import { checksumHeader } from '../../engine/digest-check.ts'
 import * as objects from '../../engine/objects.ts'
 import { type ObjectCall, requiredBucket } from '../call.ts'
+import { encryptionHeaders, readProtection, readSourceCustomerKey } from '../encryption-headers.ts'
 import { expirationHeader } from '../expiration-header.ts'
 import { readLockTraits, requireDigestOfLocked } from '../lock-headers.ts'
 import { checksumAlgorithm, readExpectedDigests, readMetadata, readStorageClass, unknownAlgorithm } from '../object-headers.ts'
@@ -24,6 +25,7 @@ export async function putObject(call: ObjectCall): Promise<S3Response> {
   const lock = readLockTraits(call)
   const expected = readExpectedDigests(request)
   requireDigestOfLocked(call, lock, expected)
+  const protection = readProtection(call)
   const input: objects.PutObjectInput = {
     bucket,
     key,
@@ -33,6 +35,7 @@ export async function putObject(call: ObjectCall): Promise<S3Response> {
     ...readOwnerAndTraits(call, true, lock),
     storageClass: readStorageClass(request),
     metadata: readMetadata(request, key, compatibility),
+    protection,
   }
   const offsetBytes = readWriteOffset(call)
   const version = offsetBytes === undefined ? await objects.putObject(stores, input) : await appendObject(stores, input, offsetBytes)
@@ -42,6 +45,7 @@ export async function putObject(call: ObjectCall): Promise<S3Response> {
   if (version.checksum !== undefined) {
     headers.push(checksumHeader(version.checksum.algorithm), version.checksum.value, 'x-amz-checksum-type', version.checksum.type)
   }
+  headers.push(...encryptionHeaders(version.traits, 'write'))
   // a suspended bucket's `null` is not told here, unlike by CopyObject, GetObject and HeadObject (recorded from S3, 2026-02)
   if (version.versionId !== NULL_VERSION) headers.push('x-amz-version-id', version.versionId)
   return { status: 200, headers }
@@ -72,21 +76,29 @@ export async function copyObject(call: ObjectCall): Promise<S3Response> {
   const replaces = readDirective(request.value('x-amz-metadata-directive'), 'x-amz-metadata-directive') === 'REPLACE'
   const replacesTags = readDirective(request.value('x-amz-tagging-directive'), 'x-amz-tagging-directive') === 'REPLACE'
   const storageClass = readStorageClass(request)
+  const protection = readProtection(call)
   const isSame = sourceBucket.id === bucket.id && source.key === key && source.versionId === undefined
-  if (isSame && !replaces && request.value('x-amz-storage-class') === undefined && !isConditional(when)) {
+  if (isSame && !replaces && request.value('x-amz-storage-class') === undefined && protection === undefined && !isConditional(when)) {
     throw new S3Error('InvalidRequest', {
       message:
         "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
     })
   }
   const copy = await objects.copyObject(stores, {
-    source: { bucket: sourceBucket, key: source.key, versionId: source.versionId, when: copySourcePrecondition(request, nowMs) },
+    source: {
+      bucket: sourceBucket,
+      key: source.key,
+      versionId: source.versionId,
+      when: copySourcePrecondition(request, nowMs),
+      customerKey: readSourceCustomerKey(request),
+    },
     bucket,
     key,
     when,
     ...readOwnerAndTraits(call, replacesTags, readLockTraits(call)),
     storageClass,
     metadata: replaces ? readMetadata(request, key, compatibility) : undefined,
+    protection,
     keepsTags: !replacesTags,
     checksumAlgorithm: readCopyChecksum(call),
     nowMs,
@@ -94,8 +106,8 @@ export async function copyObject(call: ObjectCall): Promise<S3Response> {
   const headers = ['Content-Type', 'application/xml']
   pushVersionId(headers, bucket, copy.versionId)
   if (copy.source.versionId !== NULL_VERSION) headers.push('x-amz-copy-source-version-id', copy.source.versionId)
-  const { checksum } = copy
-  const { etag } = copy.source
+  if (protection !== undefined) headers.push(...encryptionHeaders(protection, 'write'))
+  const { checksum, etag } = copy
   const result = {
     LastModified: formatIsoDate(copy.modifiedMs),
     ETag: `"${etag}"`,

@@ -1,5 +1,6 @@
 /** PutObject with x-amz-write-offset-bytes: an object grows at its end. Runs inside an open transaction of the writer. */
 import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { combineChecksums, isCombinable } from '../../checksum/combine.ts'
 import { partsCount } from '../../domain/etag.ts'
 import { PART_NUMBER_MAX } from '../../domain/limits.ts'
@@ -27,6 +28,8 @@ export function prepareAppendMutations(transaction: Transaction, contents: Conte
       return { ...versions.install({ ...version, etag, sizeBytes, checksum, traits }, place, contentId), etag, sizeBytes, checksum }
     }
     if (offsetBytes !== live.sizeBytes) return { kind: 'wrong-offset', sizeBytes: live.sizeBytes }
+    // the piece was sealed as the base was that the caller has looked at
+    if (!isDeepStrictEqual(live.traits.encryption, version.traits.encryption)) return { kind: 'base-changed' }
     const count = partsCount(live.etag) ?? 1
     if (count >= PART_NUMBER_MAX) return { kind: 'too-many-parts' }
     const contentId = grow(live, count, append)
@@ -34,7 +37,7 @@ export function prepareAppendMutations(transaction: Transaction, contents: Conte
     const etag = `${createHash('md5').update(`${live.etag}\n${piece.md5Hex}`).digest('hex')}-${count + 1}`
     const sizeBytes = live.sizeBytes + piece.sizeBytes
     const checksum = grownChecksum(live, append)
-    // what the object is besides its bytes stays as it was written first; but a lock belongs to one version, and this is another
+    // what the object is besides its bytes stays as it was written first, and its encryption is that of the piece (see above); but a lock belongs to one version, and this is another
     const { ownerId, storageClass, metadata } = live
     const { tags, grants, ...lock } = { ...version.traits, tags: live.traits.tags, grants: live.traits.grants }
     const kept = { ...lock, ...(tags === undefined ? {} : { tags }), ...(grants === undefined ? {} : { grants }) }
@@ -56,7 +59,8 @@ export function prepareAppendMutations(transaction: Transaction, contents: Conte
       if (growth.kind === 'begin' || growth.baseContentId !== live.contentId) return undefined
       contentId = newId
       contents.copyParts(live.contentId, count, newId)
-      if (growth.kind === 'inline') contents.add(contentId, { kind: 'inline', bytes: growth.bytes })
+      if (growth.kind === 'inline')
+        contents.add(contentId, { kind: 'inline', bytes: growth.bytes, ...(growth.sealing === undefined ? {} : { sealing: growth.sealing }) })
       else if (growth.base === undefined) contents.add(contentId, { kind: 'blob', blob: growth.blob })
       else {
         contents.add(contentId, { kind: 'blob', blob: growth.base })

@@ -1,13 +1,13 @@
 /** Contents: what bytes a version or a part stands for, and who else shares them. Every function runs inside an open transaction of the writer. */
 import type Database from 'better-sqlite3'
-import type { Checksum, NewContent, Segment, StoredBlob, UploadedPart } from '../../domain/model.ts'
+import type { Checksum, NewContent, Sealing, Segment, StoredBlob, UploadedPart } from '../../domain/model.ts'
 import type { Transaction } from './transaction.ts'
 
 export type Contents = ReturnType<typeof prepareContents>
 
 export function prepareContents(db: Database.Database, transaction: Transaction) {
   const sql = (text: string) => db.prepare(text)
-  const insertContent = sql(`INSERT INTO content (id, refs, inline) VALUES (?, 1, ?)`)
+  const insertContent = sql(`INSERT INTO content (id, refs, inline, sealing) VALUES (?, 1, ?, ?)`)
   const shareContent = sql(`UPDATE content SET refs = refs + 1 WHERE id = ?`)
   const dropContent = sql(`DELETE FROM content WHERE id = ? AND refs = 1 RETURNING inline IS NULL`).pluck()
   const unshareContent = sql(`UPDATE content SET refs = refs - 1 WHERE id = ?`)
@@ -24,7 +24,7 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
     `INSERT INTO content_part SELECT ?, part_number, start_byte, size_bytes, checksum FROM content_part WHERE content_id = ? AND part_number <= ?`,
   )
   const removeParts = sql(`DELETE FROM content_part WHERE content_id = ?`)
-  const insertBlob = sql(`INSERT INTO blob (id, refs, size_bytes, crc64) VALUES (?, 1, ?, ?)`)
+  const insertBlob = sql(`INSERT INTO blob (id, refs, size_bytes, crc64, sealing) VALUES (?, 1, ?, ?, ?)`)
   const findBlob = sql(`SELECT 1 FROM blob WHERE id = ?`).pluck()
   const shareBlob = sql(`UPDATE blob SET refs = refs + 1 WHERE id = ?`)
   const releaseBlob = sql(`UPDATE blob SET refs = refs - 1 WHERE id = ? RETURNING refs`).pluck()
@@ -37,15 +37,12 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
   function add(contentId: number, content: NewContent): boolean {
     switch (content.kind) {
       case 'inline':
-        insertContent.run(contentId, content.bytes)
+        insertContent.run(contentId, content.bytes, sealingText(content.sealing))
         return true
-      case 'blob': {
-        const { blobId, sizeBytes, crc64 } = content.blob
-        insertContent.run(contentId, null)
-        insertBlob.run(blobId, sizeBytes, crc64)
-        insertSegment.run(contentId, 0, blobId, 0, sizeBytes)
+      case 'blob':
+        insertContent.run(contentId, null, null)
+        addSegment(contentId, 0, content.blob)
         return true
-      }
       case 'shared':
         return addShared(contentId, content.segments)
       default:
@@ -55,7 +52,7 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
 
   function addShared(contentId: number, segments: readonly Segment[]): boolean {
     if (!segments.every(({ blobId }) => findBlob.get(blobId) !== undefined)) return false
-    insertContent.run(contentId, null)
+    insertContent.run(contentId, null, null)
     let atByte = 0
     for (const { blobId, startByte, lengthBytes } of segments) {
       shareBlob.run(blobId)
@@ -91,7 +88,7 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
   /** Make one content of those of parts, in their order: their segments move, no byte does. */
   function join(contentId: number, parts: readonly UploadedPart[]): void {
     const sizeBytes = parts.reduce((sum, part) => sum + part.sizeBytes, 0)
-    insertContent.run(contentId, sizeBytes === 0 ? EMPTY : null)
+    insertContent.run(contentId, sizeBytes === 0 ? EMPTY : null, null)
     let startByte = 0
     for (const [index, part] of parts.entries()) {
       addPart(contentId, index + 1, startByte, part.sizeBytes, part.checksum)
@@ -133,9 +130,9 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
   }
 
   /** One more blob at the end of a content, which is at `atByte`. */
-  function addSegment(contentId: number, atByte: number, { blobId, sizeBytes, crc64 }: StoredBlob): void {
-    insertBlob.run(blobId, sizeBytes, crc64)
-    insertSegment.run(contentId, atByte, blobId, 0, sizeBytes)
+  function addSegment(contentId: number, atByte: number, { blobId, sizeBytes, crc64, sealing }: StoredBlob): void {
+    insertBlob.run(blobId, sizeBytes, crc64, sealingText(sealing))
+    insertSegment.run(contentId, atByte, blobId, 0, sealing?.plainBytes ?? sizeBytes)
   }
 
   function addPart(contentId: number, partNumber: number, startByte: number, sizeBytes: number, checksum: Checksum | undefined): void {
@@ -154,3 +151,7 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
 }
 
 const EMPTY = Buffer.alloc(0)
+
+function sealingText(sealing: Sealing | undefined): string | null {
+  return sealing === undefined ? null : JSON.stringify(sealing)
+}

@@ -2,7 +2,7 @@
 import type Database from 'better-sqlite3'
 import { LRUCache } from 'lru-cache'
 import { listPage, successorOfPrefix } from '../../domain/listing.ts'
-import type { Bucket, Credential, ObjectPart, ObjectVersion, Owner, Upload, UploadedPart } from '../../domain/model.ts'
+import type { Bucket, Credential, ObjectPart, ObjectVersion, Owner, Sealing, Upload, UploadedPart } from '../../domain/model.ts'
 import type { Precondition } from '../../domain/precondition.ts'
 import type {
   Append,
@@ -189,16 +189,19 @@ export class SqliteMetadataStore implements MetadataStore {
   findContent(contentId: number): StoredContent | undefined {
     const cached = this.#contents.get(contentId)
     if (cached !== undefined) return cached
-    const row = this.#read.inline.get(contentId) as readonly [Buffer | null] | undefined
+    const row = this.#read.inline.get(contentId) as readonly [Buffer | null, string | null] | undefined
     if (row === undefined) return undefined
     if (row[0] !== null) {
-      const content = { kind: 'inline', bytes: row[0] } as const
+      const content = { kind: 'inline', bytes: row[0], ...sealingOf(row[1]) } as const
       this.#contents.set(contentId, content)
       return content
     }
-    const segments = this.#read.segments.all(contentId) as (readonly [string, number, number])[]
+    const segments = this.#read.segments.all(contentId) as (readonly [string, number, number, string | null])[]
     if (segments.length === 0) return undefined
-    return { kind: 'segments', segments: segments.map(([blobId, startByte, lengthBytes]) => ({ blobId, startByte, lengthBytes })) }
+    return {
+      kind: 'segments',
+      segments: segments.map(([blobId, startByte, lengthBytes, sealing]) => ({ blobId, startByte, lengthBytes, ...sealingOf(sealing) })),
+    }
   }
 
   changeSeq(): number {
@@ -346,8 +349,10 @@ function prepareReads(db: Database.Database) {
       `SELECT key, ${VERSION_COLUMNS} FROM object WHERE bucket_id = @bucketId AND key = @key AND version_id = @versionId
        UNION ALL SELECT key, ${VERSION_COLUMNS} FROM history WHERE bucket_id = @bucketId AND key = @key AND version_id = @versionId`,
     ),
-    inline: rows(`SELECT inline FROM content WHERE id = ?`),
-    segments: rows(`SELECT blob_id, start_byte, length_bytes FROM segment WHERE content_id = ? ORDER BY at_byte`),
+    inline: rows(`SELECT inline, sealing FROM content WHERE id = ?`),
+    segments: rows(
+      `SELECT blob_id, start_byte, length_bytes, (SELECT sealing FROM blob WHERE id = blob_id) FROM segment WHERE content_id = ? ORDER BY at_byte`,
+    ),
     changeSeq: db.prepare(`SELECT value FROM counter WHERE name = 'change_seq'`).pluck(),
     seekFrom: seek('>='),
     seekAfter: seek('>'),
@@ -359,4 +364,8 @@ function prepareReads(db: Database.Database) {
       )
       .pluck(),
   }
+}
+
+function sealingOf(text: string | null): { readonly sealing?: Sealing } {
+  return text === null ? {} : { sealing: JSON.parse(text) as Sealing }
 }

@@ -78,7 +78,8 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX key_change_age ON key_change (changed_ms);
 
   -- ids are change numbers, never reused: a reader that looks up a content that is gone finds nothing, never another one
-  CREATE TABLE content (id INTEGER PRIMARY KEY, refs INTEGER NOT NULL, inline BLOB) STRICT;
+  -- sealing: JSON; null where the bytes are not encrypted
+  CREATE TABLE content (id INTEGER PRIMARY KEY, refs INTEGER NOT NULL, inline BLOB, sealing TEXT) STRICT;
   CREATE TABLE segment (
     content_id INTEGER NOT NULL,
     at_byte INTEGER NOT NULL, -- where the run begins in the object
@@ -151,7 +152,13 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (bucket_id, name)
   ) STRICT, WITHOUT ROWID;
 
-  CREATE TABLE blob (id TEXT PRIMARY KEY, refs INTEGER NOT NULL, size_bytes INTEGER NOT NULL, crc64 TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE blob (
+    id TEXT PRIMARY KEY,
+    refs INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL, -- of the file, which a sealed one has more of than its object
+    crc64 TEXT NOT NULL,
+    sealing TEXT
+  ) STRICT, WITHOUT ROWID;
   CREATE TABLE released_blob (id TEXT PRIMARY KEY, released_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE INDEX released_blob_age ON released_blob (released_ms);
   `,

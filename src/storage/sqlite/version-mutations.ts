@@ -185,6 +185,8 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
     const refusal = judgeWrite(when, openedAtSeq, place)
     if (refusal !== undefined) return refusal
     if (copy.checksum !== undefined && copy.checksum.contentId !== source.contentId) return { kind: 'source-changed' }
+    // what is there now may need other keys: the copy would not be protected as it says
+    if (copy.contentId !== source.contentId && !(isPlain(copy.traits) && isPlain(source.traits))) return { kind: 'source-changed' }
     transaction.seq++
     contents.share(source.contentId)
     const { etag, sizeBytes } = source
@@ -284,6 +286,10 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
   }
 
   return { operations: { commitVersion, copyVersion, deleteObject, changeTraits }, placeOf, judgeWrite, install, move, withDefaultRetention }
+}
+
+function isPlain({ encryption }: VersionTraits): boolean {
+  return encryption === undefined
 }
 
 export function targetOf(version: ObjectVersion | undefined): Target | undefined {
