@@ -6,6 +6,7 @@ import type {
   Checksum,
   ChecksumAlgorithm,
   ChecksumPlan,
+  Encryption,
   NewContent,
   ObjectMetadata,
   ObjectVersion,
@@ -233,6 +234,8 @@ export interface CompletedObject {
   readonly etag: string
   readonly checksum: Checksum
   readonly versionId: string
+  /** undefined where who asks again asks when the version is gone. */
+  readonly encryption: Encryption | undefined
 }
 
 /**
@@ -255,7 +258,7 @@ export async function completeUpload(stores: Stores, input: CompleteUploadInput)
     const result = await stores.metadata.completeUpload(completion, when)
     switch (result.kind) {
       case 'committed':
-        return { etag, checksum, versionId: result.versionId }
+        return { etag, checksum, versionId: result.versionId, encryption: upload.traits.encryption }
       case 'parts-changed':
         continue
       case 'no-such-upload':
@@ -275,7 +278,7 @@ export async function completeUpload(stores: Stores, input: CompleteUploadInput)
 function replay(stores: Stores, { bucket, key, uploadId, fingerprint }: CompleteUploadInput): CompletedObject {
   const completed = stores.metadata.findCompletion(bucket.id, key, uploadId)
   if (completed?.fingerprint !== fingerprint) throw noSuchUpload(uploadId)
-  return completed
+  return { ...completed, encryption: stores.metadata.findVersion(bucket, key, completed.versionId)?.traits.encryption }
 }
 
 async function findNamedParts(stores: Stores, { parts, uploadId }: CompleteUploadInput, upload: Upload): Promise<readonly UploadedPart[]> {

@@ -116,6 +116,7 @@ for (const kind of KINDS) {
     t.true(read.body.equals(whole))
     t.is(read.headers[SSE], kind.write[SSE])
     t.is(xmlText(answer.text, 'ETag'), read.headers.etag)
+    t.is(answer.headers[SSE], kind.write[SSE])
     t.regex(String(read.headers.etag), /^"[0-9a-f]{32}-3"$/)
     const [first, last] = [PART_BYTES - 70_000, PART_BYTES + 70_002]
     const range = await expectStatus(request(server, { bucket, key, headers: { ...kind.read, range: `bytes=${first}-${last}` } }), 206)

@@ -163,8 +163,8 @@ export async function completeMultipartUpload(call: ObjectCall): Promise<S3Respo
       .update(JSON.stringify(parts.map(({ partNumber, etag }) => [partNumber, etag])))
       .digest('base64'),
   })
-  const { etag, checksum, versionId } = completed
-  const headers: string[] = []
+  const { etag, checksum, versionId, encryption } = completed
+  const headers: string[] = encryption === undefined || encryption.kind === 'SSE-C' ? [] : [...encryptionHeaders({ encryption })]
   if (versionId !== NULL_VERSION) headers.push('x-amz-version-id', versionId) // as PutObject: a suspended bucket's `null` is not told
   const path = `/${bucket.name}/${key.split('/').map(encodeAws).join('/')}`
   const host = request.header('host')
