@@ -1,7 +1,7 @@
 /** Server-side encryption in headers: what a write asks for, the key that a reader brings, and what is told of a version. No message repeats a key. */
 import { createHash, createSecretKey, timingSafeEqual } from 'node:crypto'
 import { parseDefaultEncryption } from '../domain/default-encryption.ts'
-import type { Encryption, VersionTraits } from '../domain/model.ts'
+import { type Encryption, hasConfig, type VersionTraits } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { type CustomerKey, type Protection, requireMasterKey } from '../engine/protection.ts'
 import { ENCRYPTION_CONFIG } from '../storage/metadata-store.ts'
@@ -56,7 +56,7 @@ export function readProtection({ request, bucket, stores }: BucketCall): Protect
       throw invalid(`${stray} requires the HTTP header ${SSE} : aws:kms`, stray)
     }
     const isBucketKeyEnabled = readBucketKey(request)
-    const document = stores.metadata.findConfig(bucket.id, ENCRYPTION_CONFIG)
+    const document = hasConfig(bucket, ENCRYPTION_CONFIG) ? stores.metadata.findConfig(bucket.id, ENCRYPTION_CONFIG) : undefined
     if (document === undefined) {
       if (isBucketKeyEnabled !== undefined) throw invalid(`${BUCKET_KEY_ENABLED} requires the HTTP header ${SSE} : aws:kms`, BUCKET_KEY_ENABLED)
       return undefined

@@ -8,6 +8,7 @@ import { checksumHeader } from '../../engine/digest-check.ts'
 import * as objects from '../../engine/objects.ts'
 import { ACL_HEADERS } from '../acl.ts'
 import type { FormCall } from '../call.ts'
+import { ENCRYPTION_HEADERS, encryptionHeaders, readProtection } from '../encryption-headers.ts'
 import { Form } from '../form.ts'
 import { boundaryOf } from '../form-parser.ts'
 import { LOCK_HEADERS, readLockTraits, requireDigestOfLocked } from '../lock-headers.ts'
@@ -21,7 +22,14 @@ import { parseTagging } from '../tagging.ts'
 import { xmlDocument } from '../xml.ts'
 
 /** Fields that stand for the `x-amz-*` headers of PutObject. */
-const FIELDS_OF_HEADERS = [...ACL_HEADERS, ...LOCK_HEADERS, 'x-amz-meta-*', 'x-amz-storage-class', 'x-amz-website-redirect-location'] as const
+const FIELDS_OF_HEADERS = [
+  ...ACL_HEADERS,
+  ...LOCK_HEADERS,
+  ...ENCRYPTION_HEADERS,
+  'x-amz-meta-*',
+  'x-amz-storage-class',
+  'x-amz-website-redirect-location',
+] as const
 const SIGNATURE_FIELDS: ReadonlySet<string> = new Set(['x-amz-algorithm', 'x-amz-credential', 'x-amz-date', 'x-amz-signature'])
 /** In the header of a form they would speak of the whole body, which nobody digests. */
 const DIGEST_HEADERS = ['content-md5', 'x-amz-trailer', ...CHECKSUM_ALGORITHMS.map(checksumHeader)] as const
@@ -69,10 +77,11 @@ async function storeForm(formCall: FormCall, form: Form): Promise<S3Response> {
     ...readOwnerAndTraits(call, true, lock),
     storageClass: readStorageClass(request),
     metadata: readMetadata(request, key, services.config.compatibility),
+    protection: readProtection(call),
   })
   const etag = `"${version.etag}"`
   const location = locationOf(formCall.request, bucket.name, key)
-  const headers = ['ETag', etag, 'Location', location]
+  const headers = ['ETag', etag, 'Location', location, ...encryptionHeaders(version.traits, 'write')]
   const { checksum, versionId } = version
   if (checksum !== undefined) headers.push(checksumHeader(checksum.algorithm), checksum.value, 'x-amz-checksum-type', checksum.type)
   if (versionId !== NULL_VERSION) headers.push('x-amz-version-id', versionId) // as PutObject: a suspended bucket's `null` is not told
