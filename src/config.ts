@@ -207,6 +207,11 @@ export function environment(): Environment {
   return process.env
 }
 
+/** Whether `npm start` started the process. */
+export function wasStartedByNpm(): boolean {
+  return process.env['npm_lifecycle_event'] === 'start'
+}
+
 /** `strict-region` for `MATCHBOX_STRICT_REGION`. */
 export function flagOf(option: Option<unknown>): string {
   return option.env.slice(ENV_PREFIX.length).toLowerCase().replaceAll('_', '-')

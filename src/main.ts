@@ -7,7 +7,7 @@ import { mkdirSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Config, isLoopback } from './config.ts'
+import { type Config, isLoopback, wasStartedByNpm } from './config.ts'
 import type { Credential } from './domain/model.ts'
 import { type OpenStoresOptions, openStores, type Stores } from './engine/stores.ts'
 import { createServer } from './http/app.ts'
@@ -31,6 +31,9 @@ const SAME_SIGNAL_MS = 500
 /** How long a start waits for the last workers of a server that was killed. */
 const EARLIER_WORKERS_MS = 5000
 const EARLIER_CHECK_MS = 50
+
+/** How often a server that npm started looks whether npm is still there. */
+const ORPHAN_CHECK_MS = 250
 
 /** The server cannot start for a reason that the operator can mend; the message says it in one line. */
 export class StartError extends Error {
@@ -253,6 +256,17 @@ function endOnSignal(log: Log, stop: () => Promise<void>, kill: () => void = () 
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
+  if (wasStartedByNpm()) onceOrphaned(() => onSignal('SIGTERM'))
+}
+
+/** npm tells SIGTERM to the shell between us, and most shells end without a word to us: the server would go on, and hold its port and its directory. */
+function onceOrphaned(then: () => void): void {
+  const parent = process.ppid
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(watch)
+    then()
+  }, ORPHAN_CHECK_MS).unref()
 }
 
 async function endAfter(log: Log, stop: () => Promise<void>): Promise<void> {

@@ -1,9 +1,11 @@
+import { spawn } from 'node:child_process'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import test from 'ava'
 import { type Command, eventually, freshDirectory, logOf, runCommand, SERVER_ENV, startCommand } from '../kit/command.ts'
 import { gate, sleep } from '../kit/race.ts'
 import { expectStatus, putObject, request, type S3Response } from '../kit/s3.ts'
-import type { RunningServer } from '../kit/server.ts'
+import { type RunningServer, repositoryRoot } from '../kit/server.ts'
 
 const BUCKET = 'a-bucket'
 const BYTES = 300_000
@@ -38,11 +40,14 @@ async function uploadInFlight(server: RunningServer, key: string): Promise<Uploa
   return { answer, finish: () => rest.open() }
 }
 
-function refusesConnections(server: RunningServer): Promise<boolean> {
-  return fetch(`${server.url}/-/health/live`).then(
-    () => false,
-    () => true,
-  )
+function refusesConnections({ host, port }: { readonly host: string; readonly port: number }): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, host, () => {
+      socket.destroy()
+      resolve(false)
+    })
+    socket.on('error', () => resolve(true))
+  })
 }
 
 function endsWith(t: { is(a: unknown, b: unknown): void }, command: Command, code: number | undefined): Promise<void> {
@@ -183,4 +188,25 @@ test.serial('an exception before the server serves ends the start with exit code
   t.is(code, 1)
   t.is(stdout, '')
   t.regex(stderr, /planted early/)
+})
+
+test.serial('SIGTERM to npm start ends the server, too, and the next one may have the directory', async (t) => {
+  const dataDir = await freshDirectory(t)
+  // What the tester has set must not leak in: the server refuses names that it does not know.
+  const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MATCHBOX_')))
+  const env = { ...inherited, ...ENV, MATCHBOX_DATA: dataDir }
+  const npm = spawn('npm', ['start'], { cwd: repositoryRoot, env, stdio: ['ignore', 'pipe', 'pipe'], shell: process.platform === 'win32' })
+  t.teardown(() => npm.kill('SIGKILL'))
+  let output = ''
+  npm.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  npm.stderr.resume()
+  const port = await eventually('npm start is ready', () => /^matchbox ready http:\/\/127\.0\.0\.1:(\d+)$/m.exec(output)?.[1])
+  npm.kill('SIGTERM')
+  await eventually('the server has ended', async () => (await refusesConnections({ host: '127.0.0.1', port: Number(port) })) || undefined)
+  // It has closed its port first and lets go of the directory at the very end.
+  await eventually('another server may start', async () => {
+    const next = startCommand(t, ['serve', dataDir], { env: ENV })
+    return next.ready().catch(() => undefined)
+  })
+  t.pass()
 })
