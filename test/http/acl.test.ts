@@ -16,7 +16,7 @@ import {
 import test from 'ava'
 import { createKey, type OtherOwner, outcomeOf, putDocument, refusalOf, sdkOf } from '../kit/documents.ts'
 import { beginUpload, complete, putPart } from '../kit/multipart.ts'
-import { createBucket, deleteObject, escapeXml, expectStatus, putObject, request, type S3Request, xmlBlocks, xmlText } from '../kit/s3.ts'
+import { createBucket, deleteObject, escapeXml, expectStatus, md5Base64, putObject, request, type S3Request, xmlBlocks, xmlText } from '../kit/s3.ts'
 import { type RunningServer, startServer } from '../kit/server.ts'
 
 let server: RunningServer
@@ -165,10 +165,20 @@ test('what an ACL document or header cannot say is refused, and the ACL stays as
   }
   const both = await putDocument(server, 'acl', policy(rootId), { bucket, headers: { 'x-amz-acl': 'public-read' } })
   t.is(outcomeOf(both), '400 UnexpectedContent')
-  const withoutDigest = await request(server, { method: 'PUT', bucket, query: { acl: '' }, body: policy(rootId, grant('Group', everybody)) })
-  t.is(outcomeOf(withoutDigest), '400 InvalidRequest')
+  const flipped = { 'content-md5': md5Base64('another document') }
+  t.is(outcomeOf(await putDocument(server, 'acl', policy(rootId, grant('Group', everybody)), { bucket, headers: flipped })), '400 BadDigest')
   t.deepEqual(await aclOf(bucket), [OWNER])
   t.is((await request(server, { bucket, key: 'k' })).status, 404)
+})
+
+test('an ACL document is taken without a digest, as s3cmd sends it', async (t) => {
+  const bucket = await bucketWithAcls()
+  const body = policy(rootId, grant('Group', `<URI>${escapeXml(ALL_USERS)}</URI>`))
+  t.is(outcomeOf(await request(server, { method: 'PUT', bucket, query: { acl: '' }, body })), '200')
+  t.deepEqual(await aclOf(bucket), [`${ALL_USERS} READ`])
+  await putObject(server, bucket, 'k', 'x')
+  t.is(outcomeOf(await request(server, { method: 'PUT', bucket, key: 'k', query: { acl: '' }, body })), '200')
+  t.deepEqual(await aclOf(bucket, 'k'), [`${ALL_USERS} READ`])
 })
 
 /** ACL headers against a bucket that takes no ACLs: by default, by its own rule, and under the profile aws. */
