@@ -1,6 +1,7 @@
 /**
  * `npm run clients`: runs programs of others, as Debian packages them, and the README's examples for them against a server of its own.
  * One line a check; code 0 unless a check failed. What is not installed is skipped by name.
+ * Packages named as arguments, or `readme`, stand for all: `npm run clients -- awscli readme`.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -16,6 +17,10 @@ import { resticProgram } from './programs/restic.ts'
 import { s3cmdProgram } from './programs/s3cmd.ts'
 
 const PROGRAMS: readonly Program[] = [curl, awsCli, boto3, rcloneProgram, s3cmdProgram, resticProgram]
+
+const asked = new Set(process.argv.slice(2))
+const known = [...PROGRAMS.map(({ aptPackage }) => aptPackage), 'readme']
+const isAsked = (name: string): boolean => asked.size === 0 || asked.has(name)
 
 const counts = { passed: 0, failed: 0, skipped: 0 }
 
@@ -47,6 +52,7 @@ function indented(text: string): string {
 async function checkPrograms(server: RunningServer, dir: string): Promise<void> {
   for (const program of PROGRAMS) {
     const { command, aptPackage, checks } = program
+    if (!isAsked(aptPackage)) continue
     const found = await findPrograms(program, environmentOf(server, dir), dir)
     if (found.length === 0) skip(aptPackage, `${checks.length} checks; it is not installed: apt-get install ${aptPackage}`, checks.length)
     for (const [index, { path, version }] of found.entries()) {
@@ -54,7 +60,7 @@ async function checkPrograms(server: RunningServer, dir: string): Promise<void> 
       const own = join(dir, name)
       await mkdir(own)
       await writeTree(own)
-      const place = { server, dir: own, bucket: `clients-${name}`, path, version, env: environmentOf(server, own) }
+      const place = { server, dir: own, bucket: `clients-${name}`, path, env: environmentOf(server, own) }
       for (const { says, run } of checks) await check(`${version.startsWith('boto3') ? '' : `${command} `}${version}: ${says}`, () => run(place))
     }
   }
@@ -79,6 +85,12 @@ async function checkReadme(): Promise<void> {
   }
 }
 
+const strange = [...asked].filter((name) => !known.includes(name))
+if (strange.length > 0) {
+  process.stderr.write(`not known: ${strange.join(', ')}; known are ${known.join(', ')}\n`)
+  process.exit(2)
+}
+
 const dir = await mkdtemp(join(tmpdir(), 'matchbox-clients-'))
 const server = await startServer()
 try {
@@ -91,6 +103,6 @@ try {
   await server.stop()
   await rm(dir, { recursive: true, force: true })
 }
-await checkReadme()
+if (isAsked('readme')) await checkReadme()
 say(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`)
 process.exitCode = counts.failed === 0 ? 0 : 1

@@ -12,7 +12,6 @@ export interface Place {
   readonly bucket: string
   /** The program that was found, as an absolute path. */
   readonly path: string
-  readonly version: string
   /** Credentials and endpoint as the AWS tools read them, and nothing of the tester's own settings. */
   readonly env: Readonly<Record<string, string>>
 }
