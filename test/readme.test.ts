@@ -1,7 +1,10 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import test from 'ava'
+import { OPERATIONS, type Operation, type OperationName } from '../src/http/operations.ts'
 import { cleanEnvironment } from './clients/programs/program.ts'
 import { makeReadmeDir, missingFor, parseReadme, type ReadmeBlock, type ReadmePlace, readReadme, removeReadmeDir, runBlock } from './kit/readme.ts'
-import { type RunningServer, startServer } from './kit/server.ts'
+import { type RunningServer, repositoryRoot, startServer } from './kit/server.ts'
 
 const readme = await readReadme()
 
@@ -31,6 +34,24 @@ for (const [block, reason] of missing) {
   if (reason === undefined) test.serial(title, (t) => t.notThrowsAsync(runBlock(block, place)))
   else test.skip(`${title}: ${reason}`, (t) => t.pass())
 }
+
+/** An operation for each thing that the README says is refused. */
+const REFUSED: Readonly<Record<string, OperationName>> = {
+  'Bucket policies': 'PutBucketPolicy',
+  'static websites': 'PutBucketWebsite',
+  'S3 Select': 'SelectObjectContent',
+  'the metadata tables': 'CreateBucketMetadataConfiguration',
+}
+
+test('each thing that the README says is refused with 501 still has no handler', async (t) => {
+  const text = await readFile(join(repositoryRoot, 'README.md'), 'utf8')
+  const said = /^(.+) answer `501 NotImplemented` with their name/m.exec(text)?.[1]?.split(/, | and /)
+  const operations: Readonly<Record<string, Operation>> = OPERATIONS
+  t.deepEqual(
+    said,
+    Object.keys(REFUSED).filter((thing) => operations[REFUSED[thing] ?? '']?.handle === undefined),
+  )
+})
 
 const START = '<!-- starts the server -->\n```sh\nMATCHBOX_ACCESS_KEY_ID=id MATCHBOX_SECRET_ACCESS_KEY=secret npm start\n```\n'
 
