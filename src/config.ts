@@ -2,6 +2,7 @@
  * Settings: one table, from which variables and flags are parsed and the help is printed. The only file that reads the environment.
  */
 import { availableParallelism } from 'node:os'
+import type { ObjectOwnership } from './domain/acl.ts'
 import { bucketNameProblem } from './domain/names.ts'
 import { type MasterKey, parseMasterKeys } from './storage/master-keys.ts'
 
@@ -18,6 +19,8 @@ export interface Config {
   /** `host[:port]` of each public URL; a port that is the scheme's default is left out. */
   readonly publicHosts: readonly string[]
   readonly compatibility: 'superset' | 'aws' | 'rgw'
+  /** Of buckets that are made without a word about it; unset: `ObjectWriter` under `rgw`, else `BucketOwnerEnforced`. */
+  readonly defaultOwnership?: ObjectOwnership
   readonly anonymous: 'off' | 'read' | 'write'
   readonly workers: number
   readonly log: 'silent' | 'error' | 'info' | 'debug'
@@ -122,6 +125,13 @@ export const OPTIONS: Table = {
     default: 'superset',
     parse: oneOf('superset', 'aws', 'rgw'),
     help: "superset: RFC 9110 wherever AWS answers 501; aws: AWS's refusals; rgw: deletes of missing keys as Ceph wants them",
+  },
+  defaultOwnership: {
+    env: 'MATCHBOX_DEFAULT_OWNERSHIP',
+    placeholder: 'OWNERSHIP',
+    default: undefined,
+    parse: oneOf('BucketOwnerEnforced', 'BucketOwnerPreferred', 'ObjectWriter'),
+    help: 'object ownership of new buckets: BucketOwnerEnforced (no ACLs; as on AWS), BucketOwnerPreferred or ObjectWriter (ACLs count; the default under rgw)',
   },
   anonymous: {
     env: 'MATCHBOX_ANONYMOUS',

@@ -8,9 +8,11 @@ import type { Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, isLoopback, wasStartedByNpm } from './config.ts'
+import type { ObjectOwnership } from './domain/acl.ts'
 import type { Credential } from './domain/model.ts'
 import { type OpenStoresOptions, openStores, type Stores } from './engine/stores.ts'
 import { createServer } from './http/app.ts'
+import { configsOfNewBucket } from './http/bucket-settings.ts'
 import { startLifecycle } from './jobs/lifecycle.ts'
 import { startSweeper } from './jobs/sweeper.ts'
 import { type MasterKey, readMasterKeyFile } from './storage/master-keys.ts'
@@ -54,7 +56,13 @@ export async function serve(config: Config): Promise<void> {
   const root = findRootCredential(config, log)
   announce(config, log)
   const stores = await openStoresOf(config, { isOnlyProcess: config.workers === 1, onFatal: endWhenUnknown(log) })
-  for (const name of config.buckets) await stores.metadata.createBucket({ name, ownerId: ROOT_OWNER.id, hasObjectLock: false })
+  for (const name of config.buckets)
+    await stores.metadata.createBucket({
+      name,
+      ownerId: ROOT_OWNER.id,
+      hasObjectLock: false,
+      configs: configsOfNewBucket(ownershipOfNewBuckets(config)),
+    })
   const sweeper = startSweeper(stores, log)
   const lifecycle = startLifecycle(stores, { dayMs: config.lifecycleDayMs, log })
   const closeAll = async (): Promise<void> => {
@@ -158,6 +166,11 @@ function announce(config: Config, log: Log): void {
   log.notice(`MATCHBOX_ANONYMOUS=${config.anonymous}: ${reach} may ${may} without a signature`)
 }
 
+/** Ceph's buckets take ACLs unless they are told not to; AWS's do not. */
+function ownershipOfNewBuckets({ defaultOwnership, compatibility }: Config): ObjectOwnership {
+  return defaultOwnership ?? (compatibility === 'rgw' ? 'ObjectWriter' : 'BucketOwnerEnforced')
+}
+
 interface ServerParts {
   readonly config: Config
   readonly log: Log
@@ -176,7 +189,7 @@ interface RunningServer {
 async function startServer({ config, log, stores, root, metrics, port }: ServerParts): Promise<RunningServer> {
   let isStopping = false
   const server = createServer({
-    config,
+    config: { ...config, defaultOwnership: ownershipOfNewBuckets(config) },
     stores,
     log,
     metrics,

@@ -1,7 +1,13 @@
-import type { Bucket, Identity } from '../domain/model.ts'
+/**
+ * Who may do what: one decision from the identity, the policy of the bucket, its ACL and the object's, what the bucket says of ACLs and of
+ * public access, and the setting `anonymous`. What is not allowed by one of them is denied; what a policy denies nothing else allows.
+ */
+import type { ObjectOwnership } from '../domain/acl.ts'
+import type { Bucket, Grant, Identity, Permission } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
+import { evaluate, type Facts, isPublicPolicy, type Policy } from './iam-policy.ts'
 
-/** Actions that change nothing. Everything else writes: a new action is a write until it is listed here. */
+/** Actions that change nothing, for the setting `anonymous`. Everything else writes: a new action is a write until it is listed here. */
 const READ_ACTIONS = new Set([
   's3:ListAllMyBuckets',
   's3:ListBucket',
@@ -23,26 +29,160 @@ const READ_ACTIONS = new Set([
 /** What nobody may without a signature, whatever the setting `anonymous` says. */
 const SIGNED_ACTIONS = new Set(['s3:BypassGovernanceRetention'])
 
-/**
- * May this identity do this? Root may everything; a bucket belongs to the owner who made it; who sends no signature may do what
- * the setting `anonymous` says, on every bucket.
- * @param bucket undefined where the action concerns no existing bucket: the caller's own list of buckets, or one that is to be made.
- */
-export function isAllowed(identity: Identity, action: string, bucket: Bucket | undefined, anonymous: 'off' | 'read' | 'write'): boolean {
-  switch (identity.kind) {
-    case 'root':
-      return true
-    case 'key':
-      return bucket === undefined || bucket.ownerId === identity.owner.id
-    case 'anonymous':
-      if (SIGNED_ACTIONS.has(action)) return false
-      return anonymous === 'write' || (anonymous === 'read' && READ_ACTIONS.has(action))
-    default:
-      return identity.kind satisfies never
+/** What the owner of a bucket may do with its policy whatever the policy says: otherwise nobody could ever mend it. */
+const POLICY_ACTIONS = new Set(['s3:GetBucketPolicy', 's3:PutBucketPolicy', 's3:DeleteBucketPolicy'])
+
+/** What a grant of the bucket's ACL allows. https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html#acl-access-policy-permission-mapping */
+const BUCKET_GRANTS: Readonly<Record<string, Permission>> = {
+  's3:ListBucket': 'READ',
+  's3:ListBucketVersions': 'READ',
+  's3:ListBucketMultipartUploads': 'READ',
+  's3:PutObject': 'WRITE',
+  's3:DeleteObject': 'WRITE',
+  's3:AbortMultipartUpload': 'WRITE',
+  's3:ListMultipartUploadParts': 'WRITE',
+  's3:GetBucketAcl': 'READ_ACP',
+  's3:PutBucketAcl': 'WRITE_ACP',
+}
+
+/** What a grant of an object's ACL allows. These belong to the owner of the object, where that is somebody else than the bucket's. */
+const OBJECT_GRANTS: Readonly<Record<string, Permission>> = {
+  's3:GetObject': 'READ',
+  's3:GetObjectVersion': 'READ',
+  's3:GetObjectAttributes': 'READ',
+  's3:GetObjectVersionAttributes': 'READ',
+  's3:GetObjectAcl': 'READ_ACP',
+  's3:GetObjectVersionAcl': 'READ_ACP',
+  's3:PutObjectAcl': 'WRITE_ACP',
+  's3:PutObjectVersionAcl': 'WRITE_ACP',
+}
+
+/** What the owner of an object may do with it beside that, in somebody else's bucket. */
+const OBJECT_OWNER_ACTIONS = new Set([
+  's3:GetObjectTagging',
+  's3:GetObjectVersionTagging',
+  's3:PutObjectTagging',
+  's3:PutObjectVersionTagging',
+  's3:DeleteObjectTagging',
+  's3:DeleteObjectVersionTagging',
+])
+
+/** An ACL or tags in a request are part of the write that they come with: who may write may say them, unless a policy denies it. */
+const PARTS_OF_A_WRITE = new Set(['s3:PutObjectAcl', 's3:PutObjectTagging'])
+
+/** What a decision may have to know. Each is looked up only where it counts: for most requests, nothing is. */
+export interface AccessRecords {
+  policy(bucket: Bucket): Policy | undefined
+  ownership(bucket: Bucket): ObjectOwnership
+  /** The ACL of the bucket; undefined: nobody but its owner. */
+  bucketGrants(bucket: Bucket): readonly Grant[] | undefined
+  publicAccess(bucket: Bucket): { readonly ignoresPublicAcls: boolean; readonly restrictsPublicPolicy: boolean }
+  /** Whose the version is that is asked for, and what its ACL says; undefined: there is none. */
+  object(bucket: Bucket, object: ObjectName): OwnedVersion | undefined
+}
+
+export interface OwnedVersion {
+  readonly ownerId: string
+  /** Of its ACL; undefined: the owner's alone. */
+  readonly grants: readonly Grant[] | undefined
+}
+
+/** One object of the bucket, as the request names it. */
+export interface ObjectName {
+  readonly key: string
+  /** undefined: the current version. */
+  readonly versionId: string | undefined
+  /** It is about to be written: what is there now does not count. */
+  readonly isNew?: boolean
+  /** It was looked up already. */
+  readonly version?: OwnedVersion
+}
+
+export interface AccessQuestion {
+  readonly identity: Identity
+  /** As AWS writes it: `s3:GetObject`. */
+  readonly action: string
+  /** undefined where the action concerns no existing bucket: the caller's own list of buckets, or one that is to be made. */
+  readonly bucket: Bucket | undefined
+  readonly object: ObjectName | undefined
+  /** Condition keys of policies. */
+  readonly facts: Facts
+}
+
+export function isAllowed(question: AccessQuestion, records: AccessRecords, anonymous: 'off' | 'read' | 'write'): boolean {
+  const { identity, action, bucket } = question
+  if (bucket === undefined) return identity.kind !== 'anonymous' || allowsAnonymous(anonymous, action)
+  const isBucketOwner = identity.kind === 'root' || (identity.kind === 'key' && identity.owner.id === bucket.ownerId)
+  if (isBucketOwner && bucket.configNames === '') return true
+  if (isBucketOwner && POLICY_ACTIONS.has(action)) return true
+  const policy = records.policy(bucket)
+  const verdict = policy === undefined ? 'silent' : evaluate(policy, policyQuestion(question, bucket))
+  if (verdict === 'deny') return false
+  if (identity.kind === 'root') return true
+  const isLetIn =
+    (verdict === 'allow' &&
+      policy !== undefined &&
+      (isBucketOwner || !isPublicPolicy(policy) || !records.publicAccess(bucket).restrictsPublicPolicy)) ||
+    isAllowedByOwnership(question, bucket, isBucketOwner, records) ||
+    (identity.kind === 'anonymous' && allowsAnonymous(anonymous, action))
+  return isBucketOwner || !isAbsentFromRead(question, bucket, records) ? isLetIn : mayList(question, records, anonymous)
+}
+
+function policyQuestion({ identity, action, object, facts }: AccessQuestion, bucket: Bucket) {
+  const { accessKeyId, owner } = identity
+  return {
+    principal: accessKeyId === undefined ? ({ kind: 'anonymous' } as const) : ({ kind: 'credential', ownerId: owner.id, accessKeyId } as const),
+    action,
+    resource: `arn:aws:s3:::${bucket.name}${object === undefined ? '' : `/${object.key}`}`,
+    facts,
   }
 }
 
+function allowsAnonymous(anonymous: 'off' | 'read' | 'write', action: string): boolean {
+  if (SIGNED_ACTIONS.has(action)) return false
+  return anonymous === 'write' || (anonymous === 'read' && READ_ACTIONS.has(action))
+}
+
+/** By ACLs, and by who owns what: all of the bucket is its owner's, but for the objects that others own. */
+function isAllowedByOwnership({ identity, action, object }: AccessQuestion, bucket: Bucket, isBucketOwner: boolean, records: AccessRecords): boolean {
+  if (object?.isNew === true && PARTS_OF_A_WRITE.has(action)) return true
+  if (records.ownership(bucket) === 'BucketOwnerEnforced') return isBucketOwner
+  const holds = (grants: readonly Grant[] | undefined, permission: Permission): boolean =>
+    grants?.some((grant) => isAbout(grant, identity, records, bucket) && (grant.permission === permission || grant.permission === 'FULL_CONTROL')) ===
+    true
+  const objectPermission = OBJECT_GRANTS[action]
+  if (objectPermission !== undefined && object !== undefined) {
+    const version = object.version ?? records.object(bucket, object)
+    if (version === undefined) return isBucketOwner || holds(records.bucketGrants(bucket), 'READ')
+    return isOwnerOf(version, identity) || holds(version.grants, objectPermission)
+  }
+  if (object !== undefined && OBJECT_OWNER_ACTIONS.has(action) && isOwnerOf(records.object(bucket, object), identity)) return true
+  const bucketPermission = BUCKET_GRANTS[action]
+  return isBucketOwner || (bucketPermission !== undefined && holds(records.bucketGrants(bucket), bucketPermission))
+}
+
+function isOwnerOf(version: OwnedVersion | undefined, identity: Identity): boolean {
+  return version !== undefined && identity.kind === 'key' && identity.owner.id === version.ownerId
+}
+
+function isAbout(grant: Grant, identity: Identity, records: AccessRecords, bucket: Bucket): boolean {
+  if ('id' in grant) return identity.kind === 'key' && grant.id === identity.owner.id
+  if (grant.group === 'LogDelivery' || (grant.group === 'AuthenticatedUsers' && identity.kind === 'anonymous')) return false
+  return !records.publicAccess(bucket).ignoresPublicAcls
+}
+
+function isAbsentFromRead({ action, object }: AccessQuestion, bucket: Bucket, records: AccessRecords): boolean {
+  return object !== undefined && OBJECT_GRANTS[action] === 'READ' && (object.version ?? records.object(bucket, object)) === undefined
+}
+
+/** That there is no object is for those who may list where it would stand, and for nobody else: not for who might read it if it were there. */
+function mayList(question: AccessQuestion, records: AccessRecords, anonymous: 'off' | 'read' | 'write'): boolean {
+  const { object, facts } = question
+  const listing: Facts = (name) => (name === 's3:prefix' ? [object?.key ?? ''] : facts(name))
+  return isAllowed({ ...question, action: 's3:ListBucket', object: undefined, facts: listing }, records, anonymous)
+}
+
 /** @throws {S3Error} AccessDenied: the same answer whether the thing exists or not */
-export function authorize(identity: Identity, action: string, bucket: Bucket | undefined, anonymous: 'off' | 'read' | 'write'): void {
-  if (!isAllowed(identity, action, bucket, anonymous)) throw new S3Error('AccessDenied')
+export function authorize(question: AccessQuestion, records: AccessRecords, anonymous: 'off' | 'read' | 'write'): void {
+  if (!isAllowed(question, records, anonymous)) throw new S3Error('AccessDenied')
 }

@@ -25,6 +25,7 @@ import {
   type CustomerKey,
   checkCustomerKey,
   checkUploadKey,
+  checkUploadMethod,
   etagUnder,
   mayShare,
   openBytes,
@@ -73,6 +74,8 @@ export interface PartPlace {
   readonly partNumber: number
   /** Of SSE-C: the same for each part. */
   readonly customerKey: CustomerKey | undefined
+  /** What the part says of the upload's encryption: it may repeat it. */
+  readonly encryption: Encryption | undefined
 }
 
 export interface StoredPart {
@@ -91,6 +94,7 @@ export async function uploadPart(stores: Stores, place: PartPlace, body: Request
   }
   const upload = findUpload(stores, place)
   checkUploadKey(upload.traits, place.customerKey)
+  checkUploadMethod(upload.traits, place.encryption)
   const protection = protectionOf(upload.traits, place.customerKey)
   const received = await receive(stores, body, expectedOfPart(upload, expected), ALWAYS_A_BLOB, protection)
   const kept = upload.checksumPlan === undefined ? ownChecksum(received.crc64 ?? '') : received.checksum
@@ -156,6 +160,7 @@ export async function uploadPartCopy(stores: Stores, input: UploadPartCopyInput)
   const upload = findUpload(stores, input)
   const { algorithm } = upload.checksumPlan ?? DEFAULT_PLAN
   checkUploadKey(upload.traits, input.customerKey)
+  checkUploadMethod(upload.traits, input.encryption)
   const protection = protectionOf(upload.traits, input.customerKey)
   for (;;) {
     const version = findCopySource(stores, source.bucket, source.key, source.versionId)
@@ -219,6 +224,10 @@ export interface CompleteUploadInput {
   readonly uploadId: string
   readonly when: Precondition
   readonly customerKey: CustomerKey | undefined
+  /** Whether an upload under SSE-C needs its key also where no checksum does. */
+  readonly requiresCustomerKey: boolean
+  /** What the request says of the upload's encryption: it may repeat it. */
+  readonly encryption: Encryption | undefined
   readonly parts: readonly NamedPart[]
   /** What the client says of the whole object. */
   readonly expected: {
@@ -248,7 +257,10 @@ export async function completeUpload(stores: Stores, input: CompleteUploadInput)
   for (;;) {
     const upload = stores.metadata.findUpload(bucket.id, key, uploadId)
     if (upload === undefined) return replay(stores, input)
-    if (input.customerKey !== undefined) checkUploadKey(upload.traits, input.customerKey)
+    // without a checksum of the client's there is nothing that the key would be needed for
+    if (input.customerKey !== undefined || input.requiresCustomerKey || upload.checksumPlan !== undefined)
+      checkUploadKey(upload.traits, input.customerKey)
+    checkUploadMethod(upload.traits, input.encryption)
     const parts = await findNamedParts(stores, input, upload)
     const sizeBytes = parts.reduce((sum, part) => sum + part.sizeBytes, 0)
     const etag = multipartEtag(parts.map(({ md5Hex }) => md5Hex))

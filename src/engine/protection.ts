@@ -67,7 +67,7 @@ export function openDataKey(keys: MasterKeys, sealing: Sealing, customerKey: Cus
     try {
       return unwrapDataKey(sealing, customerKey.key)
     } catch (error) {
-      throw error instanceof UnsealError ? new S3Error('AccessDenied') : error
+      throw error instanceof UnsealError ? new S3Error('AccessDenied', { message: OTHER_CUSTOMER_KEY }) : error
     }
   }
   const master = keys.find(({ name }) => name === sealing.keyName)
@@ -112,6 +112,9 @@ export function mayShare(from: Encryption | undefined, to: Encryption | undefine
   return from.kind === 'AES256' && to.kind === 'AES256'
 }
 
+/** Also what the refusal is known by. */
+export const OTHER_CUSTOMER_KEY = 'The key is not the one that the object was encrypted with.'
+
 function keyRequired(): S3Error {
   return new S3Error('InvalidRequest', {
     message: 'The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.',
@@ -125,7 +128,7 @@ export function checkCustomerKey({ encryption }: VersionTraits, customerKey: Cus
     throw new S3Error('InvalidRequest', { message: 'The encryption parameters are not applicable to this object.' })
   }
   if (customerKey === undefined) throw keyRequired()
-  if (customerKey.md5 !== encryption.keyMd5) throw new S3Error('AccessDenied')
+  if (customerKey.md5 !== encryption.keyMd5) throw new S3Error('AccessDenied', { message: OTHER_CUSTOMER_KEY })
 }
 
 /** Whether a part comes with the key of its upload. @throws {S3Error} InvalidRequest */
@@ -144,4 +147,16 @@ export function checkUploadKey({ encryption }: VersionTraits, customerKey: Custo
   if (customerKey.md5 !== encryption.keyMd5) {
     throw new S3Error('InvalidRequest', { message: 'The provided encryption parameters did not match the ones used originally.' })
   }
+}
+
+/**
+ * A part may repeat how its upload is encrypted, but not ask for anything else.
+ * @throws {S3Error} InvalidRequest
+ */
+export function checkUploadMethod({ encryption }: VersionTraits, asked: Encryption | undefined): void {
+  if (asked === undefined) return
+  const isSame =
+    asked.kind === encryption?.kind &&
+    (asked.kind !== 'aws:kms' || encryption.kind !== 'aws:kms' || asked.keyId === '' || asked.keyId === encryption.keyId)
+  if (!isSame) throw new S3Error('InvalidRequest', { message: 'The provided encryption parameters did not match the ones used originally.' })
 }

@@ -3,7 +3,7 @@ import { CANNED_ACLS, type CannedAcl, GROUP_URIS, grantsOfCanned, grantsOthers, 
 import { ACL_GRANTS_MAX } from '../domain/limits.ts'
 import type { Bucket, Grant, Permission } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { blocksPublicAcls, ownershipOf } from './bucket-settings.ts'
+import { ownershipOf, publicAccessBlockOf } from './bucket-settings.ts'
 import type { ServiceCall } from './call.ts'
 import type { S3Request } from './request.ts'
 import { headerNotImplemented } from './screening.ts'
@@ -159,7 +159,7 @@ export function acceptAcl({ stores, services }: ServiceCall, bucket: Bucket, ask
     }
     return undefined
   }
-  if (isPublic(asked.grants) && blocksPublicAcls(stores, bucket)) {
+  if (isPublic(asked.grants) && publicAccessBlockOf(stores, bucket).BlockPublicAcls === true) {
     throw new S3Error('AccessDenied', { message: 'The public access block of the bucket refuses public ACLs.' })
   }
   return isPrivate(asked.grants, ownerId) ? undefined : asked.grants

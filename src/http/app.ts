@@ -7,6 +7,7 @@ import { HEADER_BYTES_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { StorageFullError } from '../storage/errors.ts'
 import type { ConditionOutcome } from '../telemetry.ts'
+import { asCephAnswers } from './ceph-answers.ts'
 import { crossOriginHeaders } from './cors.ts'
 import { type Answered, dispatch } from './dispatch.ts'
 import { virtualBucket } from './request.ts'
@@ -160,7 +161,9 @@ export function createServer(services: Services, options: ServerOptions = {}): S
 function withCors(services: Services, { headers, method = '' }: IncomingMessage, { bucket }: Answered, result: S3Response): S3Response {
   const { origin } = headers
   if (origin === undefined || bucket === undefined || method === 'OPTIONS') return result
-  return { ...result, headers: [...result.headers, ...crossOriginHeaders(services, origin, method, bucket)] }
+  // browsers say it in a preflight alone; S3 goes by it wherever it stands
+  const asked = headers['access-control-request-method'] ?? method
+  return { ...result, headers: [...result.headers, ...crossOriginHeaders(services, origin, asked, bucket)] }
 }
 
 function text(status: number, body: string): S3Response {
@@ -184,7 +187,10 @@ function errorAnswer(services: Services, error: unknown, message: IncomingMessag
   if (error instanceof ClientGoneError) throw error
   const accept = message.headers.accept
   const resource = (message.url ?? '').split('?', 1)[0] ?? ''
-  if (error instanceof S3Error) return errorResponse(error, accept, requestId, resource)
+  if (error instanceof S3Error) {
+    const told = services.config.compatibility === 'rgw' ? asCephAnswers(error, answered.operation) : error
+    return errorResponse(told, accept, requestId, resource)
+  }
   if (error instanceof StorageFullError) return errorResponse(new S3Error('InsufficientStorage'), accept, requestId, resource)
   services.log.error('internal error', { err: error, requestId, operation: answered.operation })
   return errorResponse(new S3Error('InternalError'), accept, requestId, resource)

@@ -1,5 +1,6 @@
 /** What a handler is given. The calls grow by resource, so that an object handler in a bucket's row does not compile. */
-import type { Bucket, Identity } from '../domain/model.ts'
+import type { ObjectName } from '../auth/authorize.ts'
+import type { Bucket, Identity, Tag } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import type { Stores } from '../engine/stores.ts'
 import type { S3Request } from './request.ts'
@@ -13,14 +14,14 @@ export interface ServiceCall {
   readonly stores: Stores
   readonly body: HttpRequestBody
   readonly nowMs: number
-  /** Ask for a second permission: a copy's source, each key of DeleteObjects. @throws {S3Error} AccessDenied */
-  allow(action: string, bucket: Bucket | undefined): void
+  /** Ask for a second permission: a copy's source, each key of DeleteObjects. `tags`: what a document is about to set. @throws {S3Error} AccessDenied */
+  allow(action: string, bucket: Bucket | undefined, object?: ObjectName, tags?: readonly Tag[]): void
 }
 
 /** Whether {@link ServiceCall.allow} would let it pass. */
-export function may(call: ServiceCall, action: string, bucket: Bucket): boolean {
+export function may(call: Pick<ServiceCall, 'allow'>, action: string, bucket: Bucket, object?: ObjectName): boolean {
   try {
-    call.allow(action, bucket)
+    call.allow(action, bucket, object)
     return true
   } catch (error) {
     if (error instanceof S3Error && error.code === 'AccessDenied') return false

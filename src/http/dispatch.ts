@@ -3,13 +3,16 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { authenticate } from '../auth/authenticate.ts'
 import { authenticateForm } from '../auth/authenticate-form.ts'
 import { twoMechanisms } from '../auth/authentication.ts'
-import { authorize } from '../auth/authorize.ts'
-import type { Bucket, Identity } from '../domain/model.ts'
+import { authorize, type ObjectName } from '../auth/authorize.ts'
+import { parseEntityTagCondition } from '../domain/etag.ts'
+import { type Bucket, hasConfig, type Identity } from '../domain/model.ts'
 import { bucketNameProblem, checkKey } from '../domain/names.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { type BucketCall, type BucketNameCall, type FormCall, type ObjectCall, requiredBucket, type ServiceCall } from './call.ts'
+import { accessRecords, factsOf } from './access.ts'
+import { POLICY_CONFIG } from './bucket-settings.ts'
+import { type BucketCall, type BucketNameCall, type FormCall, may, type ObjectCall, requiredBucket, type ServiceCall } from './call.ts'
 import { preflight } from './cors.ts'
-import { findOperation, type NamedOperation } from './operations.ts'
+import { findOperation, type NamedOperation, type Operation } from './operations.ts'
 import { asksForConditions } from './preconditions.ts'
 import { S3Request, virtualBucket } from './request.ts'
 import { HttpRequestBody } from './request-body.ts'
@@ -60,20 +63,31 @@ export async function dispatch(
   answered.body = body
   bodies.set(body, response)
 
+  const row = operation.kind === 'no-row' ? undefined : operation.found.operation
   const action = operation.kind === 'no-row' ? 's3:Unknown' : actionOf(operation.found, request)
-  const enter = (who: Identity): Entered => {
+  const records = accessRecords(stores)
+  const createsObject = row?.createsObject === true
+  const enter = (who: Identity, asked: S3Request, key: string | undefined): Entered => {
     answered.accessKeyId = who.accessKeyId
-    const allow = (wanted: string, bucket: Bucket | undefined): void => authorize(who, wanted, bucket, config.anonymous)
-    const bucket = findBucketFor(services, request, who, operation.kind === 'no-row' ? undefined : operation.found, action)
-    allow(action, bucket)
+    const bucket = findBucketFor(services, request, row)
+    const own: ObjectName | undefined = key === undefined ? undefined : { key, versionId: versionIdOf(asked) }
+    const allow: ServiceCall['allow'] = (wanted, target, named, tags) => {
+      const object = named ?? (target === bucket ? own : undefined)
+      const facts = factsOf({ request: asked, message, identity: who, stores, nowMs, bucket: target, object, createsObject, ...(tags && { tags }) })
+      authorize({ identity: who, action: wanted, bucket: target, object, facts }, records, config.anonymous)
+    }
+    // only a policy can tell one key from another
+    if (row?.isPerKey !== true || bucket === undefined || !hasConfig(bucket, POLICY_CONFIG)) allow(action, bucket)
     checkExpectedOwner(request, bucket)
+    // who may not read an object must not learn its ETag by guessing
+    if (row?.conditional === true && bucket !== undefined && !READING_METHODS.has(row.method) && namesEntityTags(asked)) allow('s3:GetObject', bucket)
     return { identity: who, allow, bucket }
   }
   // who signs inside of the body has not been heard yet; nothing is looked up before
   const isForm = operation.kind === 'found' && operation.found.operation.resource === 'form'
-  const { allow, bucket } = isForm ? { allow: refuseUnheard, bucket: undefined } : enter(identity)
-  if (operation.kind === 'no-row') throw new S3Error('MethodNotAllowed', { detail: { Method: request.method } })
-  const { name, operation: row } = operation.found
+  const { allow, bucket } = isForm ? { allow: refuseUnheard, bucket: undefined } : enter(identity, request, request.key)
+  if (operation.kind === 'no-row' || row === undefined) throw new S3Error('MethodNotAllowed', { detail: { Method: request.method } })
+  const { name } = operation.found
   if (operation.kind === 'unknown-parameter') throw notImplemented(`The query parameter ${operation.parameter} is not supported for ${name}`)
   if (row.handle === undefined) throw notImplemented(`${name} is not supported`)
   screenHeaders(request, name, row)
@@ -96,12 +110,14 @@ export async function dispatch(
           answered.isConditional = asksForConditions(form)
           const signer = authenticateForm(fields, config, (accessKeyId) => findCredential(services, accessKeyId))
           if (signer !== undefined && identity.kind !== 'anonymous') throw twoMechanisms()
-          const entered = enter(signer ?? identity)
+          const entered = enter(signer ?? identity, form, key)
           return { ...call, ...entered, bucket: entered.bucket as Bucket, request: form, key }
         },
       } satisfies FormCall)
-    case 'object':
-      return row.handle({ ...call, bucket: bucket as Bucket, key: request.key as string } satisfies ObjectCall)
+    case 'object': {
+      const objectCall: ObjectCall = { ...call, bucket: bucket as Bucket, key: request.key as string }
+      return answered.isConditional ? withoutSecrets(objectCall, row.handle(objectCall)) : row.handle(objectCall)
+    }
     default:
       return row satisfies never
   }
@@ -141,16 +157,31 @@ function actionOf({ operation }: NamedOperation, request: S3Request): string {
   return operation.actionVersion !== undefined && request.query.some(([name]) => name === 'versionId') ? operation.actionVersion : operation.action
 }
 
-/** The bucket of the request. To who is not signed in, a missing bucket looks like a forbidden one. */
-function findBucketFor(
-  services: Services,
-  request: S3Request,
-  identity: Identity,
-  found: NamedOperation | undefined,
-  action: string,
-): Bucket | undefined {
-  if (request.bucketName === undefined || found?.operation.resource === 'bucket-name') return undefined
-  if (identity.kind === 'anonymous') authorize(identity, action, undefined, services.config.anonymous)
+function versionIdOf(request: S3Request): string | undefined {
+  return request.query.find(([name]) => name === 'versionId')?.[1]
+}
+
+const READING_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD'])
+
+/** Whether a condition names tags, and not just `*`. */
+function namesEntityTags(request: S3Request): boolean {
+  return ['if-match', 'if-none-match'].some((name) => {
+    const value = request.value(name)
+    return value !== undefined && parseEntityTagCondition(value)?.kind !== 'any'
+  })
+}
+
+/** A failed condition tells what is there now; who may not read the object gets the refusal alone. */
+function withoutSecrets(call: ObjectCall, response: Promise<S3Response>): Promise<S3Response> {
+  return response.catch((error: unknown) => {
+    if (!(error instanceof S3Error) || error.code !== 'PreconditionFailed' || may(call, 's3:GetObject', call.bucket)) throw error
+    throw new S3Error('PreconditionFailed', { detail: { Condition: error.detail['Condition'] ?? '' } })
+  })
+}
+
+/** The bucket of the request. That there is a bucket of this name is no secret: CreateBucket tells it to everybody. */
+function findBucketFor(services: Services, request: S3Request, row: Operation | undefined): Bucket | undefined {
+  if (request.bucketName === undefined || row?.resource === 'bucket-name') return undefined
   return requiredBucket(services, request.bucketName)
 }
 

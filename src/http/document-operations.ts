@@ -44,14 +44,14 @@ export const DOCUMENT_OPERATIONS = {
   GetObjectTagging: { ...objectRow('GET', 'tagging', 'GetObjectTagging'), handle: tagging.getObjectTagging },
   PutObjectTagging: { ...objectRow('PUT', 'tagging', 'PutObjectTagging'), handle: tagging.putObjectTagging },
   DeleteObjectTagging: { ...objectRow('DELETE', 'tagging', 'DeleteObjectTagging'), handle: tagging.deleteObjectTagging },
-  GetObjectAcl: { ...objectRow('GET', 'acl', 'GetObjectAcl'), ...LEVEL, handle: acl.getObjectAcl },
-  PutObjectAcl: { ...objectRow('PUT', 'acl', 'PutObjectAcl'), ...LEVEL, headers: ACL_HEADERS, handle: acl.putObjectAcl },
+  GetObjectAcl: { ...objectRow('GET', 'acl', 'GetObjectAcl'), handle: acl.getObjectAcl },
+  PutObjectAcl: { ...objectRow('PUT', 'acl', 'PutObjectAcl'), headers: ACL_HEADERS, handle: acl.putObjectAcl },
 
   GetBucketTagging: { ...bucketRow('GET', ['tagging'], 's3:GetBucketTagging'), handle: tagging.getBucketTagging },
   PutBucketTagging: { ...bucketRow('PUT', ['tagging'], 's3:PutBucketTagging'), handle: tagging.putBucketTagging },
   DeleteBucketTagging: { ...bucketRow('DELETE', ['tagging'], 's3:PutBucketTagging'), handle: tagging.deleteBucketTagging },
-  GetBucketAcl: { ...bucketRow('GET', ['acl'], 's3:GetBucketAcl'), ...LEVEL, handle: acl.getBucketAcl },
-  PutBucketAcl: { ...bucketRow('PUT', ['acl'], 's3:PutBucketAcl'), ...LEVEL, headers: ACL_HEADERS, handle: acl.putBucketAcl },
+  GetBucketAcl: { ...bucketRow('GET', ['acl'], 's3:GetBucketAcl'), handle: acl.getBucketAcl },
+  PutBucketAcl: { ...bucketRow('PUT', ['acl'], 's3:PutBucketAcl'), headers: ACL_HEADERS, handle: acl.putBucketAcl },
   GetBucketOwnershipControls: {
     ...bucketRow('GET', ['ownershipControls'], 's3:GetBucketOwnershipControls'),
     handle: acl.getBucketOwnershipControls,
@@ -79,9 +79,18 @@ export const DOCUMENT_OPERATIONS = {
   PutBucketCors: { ...bucketRow('PUT', [CORS.config], 's3:PutBucketCORS'), handle: putDocument(CORS) },
   DeleteBucketCors: { ...bucketRow('DELETE', [CORS.config], 's3:PutBucketCORS'), handle: deleteDocument(CORS) },
 
-  GetPublicAccessBlock: get(documents.PUBLIC_ACCESS_BLOCK, 's3:GetBucketPublicAccessBlock'),
-  PutPublicAccessBlock: put(documents.PUBLIC_ACCESS_BLOCK, 's3:PutBucketPublicAccessBlock'),
-  DeletePublicAccessBlock: del(documents.PUBLIC_ACCESS_BLOCK, 's3:PutBucketPublicAccessBlock'),
+  GetPublicAccessBlock: {
+    ...bucketRow('GET', [documents.PUBLIC_ACCESS_BLOCK.config], 's3:GetBucketPublicAccessBlock'),
+    handle: getDocument(documents.PUBLIC_ACCESS_BLOCK),
+  },
+  PutPublicAccessBlock: {
+    ...bucketRow('PUT', [documents.PUBLIC_ACCESS_BLOCK.config], 's3:PutBucketPublicAccessBlock'),
+    handle: putDocument(documents.PUBLIC_ACCESS_BLOCK),
+  },
+  DeletePublicAccessBlock: {
+    ...bucketRow('DELETE', [documents.PUBLIC_ACCESS_BLOCK.config], 's3:PutBucketPublicAccessBlock'),
+    handle: deleteDocument(documents.PUBLIC_ACCESS_BLOCK),
+  },
   GetBucketAbac: get(documents.ABAC, 's3:GetBucketAbac'),
   PutBucketAbac: put(documents.ABAC, 's3:PutBucketAbac'),
   GetBucketNotificationConfiguration: get(documents.NOTIFICATION, 's3:GetBucketNotification'),

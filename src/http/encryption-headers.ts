@@ -1,7 +1,7 @@
 /** Server-side encryption in headers: what a write asks for, the key that a reader brings, and what is told of a version. No message repeats a key. */
 import { createHash, createSecretKey, timingSafeEqual } from 'node:crypto'
 import { parseDefaultEncryption } from '../domain/default-encryption.ts'
-import { type Encryption, hasConfig, type VersionTraits } from '../domain/model.ts'
+import { type Compatibility, type Encryption, hasConfig, type VersionTraits } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { type CustomerKey, type Protection, requireMasterKey } from '../engine/protection.ts'
 import { ENCRYPTION_CONFIG } from '../storage/metadata-store.ts'
@@ -35,7 +35,7 @@ export const ENCRYPTION_HEADERS: readonly string[] = [...METHOD_HEADERS, ...CUST
  * What a write asks for, or its bucket in its place. Judged before a byte of the body.
  * @throws {S3Error} InvalidArgument, InvalidEncryptionAlgorithmError, KMS.NotFoundException, NotImplemented (no key is configured)
  */
-export function readProtection({ request, bucket, stores }: BucketCall): Protection | undefined {
+export function readProtection({ request, bucket, stores, services }: BucketCall): Protection | undefined {
   const customerKey = readCustomerKey(request)
   const method = request.value(SSE)
   if (customerKey !== undefined) {
@@ -46,7 +46,8 @@ export function readProtection({ request, bucket, stores }: BucketCall): Protect
     return { encryption: { kind: 'SSE-C', keyMd5: customerKey.md5 }, customerKey, isBucketDefault: false }
   }
   const [firstKey] = stores.masterKeys
-  const protection = method === undefined ? readDefault() : readMethod(request, method, firstKey?.name ?? '')
+  const protection =
+    method === undefined ? readDefault() : readMethod(request, method, services.config.compatibility === 'rgw' ? undefined : (firstKey?.name ?? ''))
   if (protection !== undefined) requireMasterKey(stores.masterKeys, protection.encryption)
   return protection
 
@@ -68,7 +69,8 @@ export function readProtection({ request, bucket, stores }: BucketCall): Protect
   }
 }
 
-function readMethod(request: S3Request, method: string, firstKeyName: string): Protection {
+/** @param defaultKeyId undefined: there is no key for who names none, as with Ceph */
+function readMethod(request: S3Request, method: string, defaultKeyId: string | undefined): Protection {
   const keyId = request.value(KMS_KEY_ID)
   const isBucketKeyEnabled = readBucketKey(request) ?? false
   const context = readContext(request)
@@ -76,7 +78,9 @@ function readMethod(request: S3Request, method: string, firstKeyName: string): P
     if (keyId !== undefined && (keyId === '' || keyId.length > KMS_KEY_ID_CHARACTERS_MAX || !/^[\x21-\x7e]+$/.test(keyId))) {
       throw invalid('The key id is not valid.', KMS_KEY_ID)
     }
-    return { encryption: kmsEncryption(keyId ?? firstKeyName, isBucketKeyEnabled, context), customerKey: undefined, isBucketDefault: false }
+    const chosen = keyId ?? defaultKeyId
+    if (chosen === undefined) throw invalid(`${SSE}: aws:kms requires the HTTP header ${KMS_KEY_ID}`, KMS_KEY_ID)
+    return { encryption: kmsEncryption(chosen, isBucketKeyEnabled, context), customerKey: undefined, isBucketDefault: false }
   }
   if (method === 'aws:kms:dsse') throw headerNotImplemented(SSE, 'aws:kms:dsse is not supported')
   if (method !== 'AES256') throw invalid('The encryption method specified is not supported', SSE, method)
@@ -153,7 +157,17 @@ function invalid(message: string, name: string, value?: string): S3Error {
   })
 }
 
-/** How a version is encrypted is no wish of who reads it, nor of who uploads a part. @throws {S3Error} InvalidArgument */
+/**
+ * What a part says of its upload's encryption. AWS refuses the headers here; that they agree with the upload is all that they can say.
+ * @throws {S3Error} InvalidArgument, InvalidEncryptionAlgorithmError
+ */
+export function readPartEncryption(request: S3Request, compatibility: Compatibility): Encryption | undefined {
+  const method = request.value(SSE)
+  if (compatibility === 'aws' || method === undefined) refuseMethodHeaders(request)
+  return method === undefined ? undefined : readMethod(request, method, '').encryption
+}
+
+/** How a version is encrypted is no wish of who reads it. @throws {S3Error} InvalidArgument */
 export function refuseMethodHeaders(request: S3Request): void {
   const name = METHOD_HEADERS.find((each) => request.value(each) !== undefined)
   if (name !== undefined) throw invalid(`${name} header is not supported for this operation.`, name, request.value(name))

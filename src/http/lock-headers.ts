@@ -1,4 +1,5 @@
 /** Object lock in headers: what a write asks for, what a read shows, and who may lift governance. */
+import type { ObjectName } from '../auth/authorize.ts'
 import { formatIsoInstant, parseIsoInstant } from '../domain/http-date.ts'
 import { NO_TRAITS, type ObjectVersion, type Retention, type VersionTraits } from '../domain/model.ts'
 import { isRetentionMode, parseLockDocument } from '../domain/object-lock.ts'
@@ -95,9 +96,9 @@ export function lockHeaders(call: BucketCall, { traits }: ObjectVersion): string
  * The header is signed, as every x-amz-* header is.
  * @throws {S3Error} InvalidArgument for anything but `true` and `false`
  */
-export function readBypass(call: BucketCall): boolean {
+export function readBypass(call: BucketCall, object?: ObjectName): boolean {
   const value = call.request.value(BYPASS)
   if (value === undefined || value === 'false') return false
   if (value !== 'true') throw invalid(`The value of ${BYPASS} is neither true nor false.`, BYPASS, value)
-  return may(call, 's3:BypassGovernanceRetention', call.bucket)
+  return may(call, 's3:BypassGovernanceRetention', call.bucket, object)
 }

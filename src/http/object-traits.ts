@@ -21,12 +21,12 @@ export interface OwnerAndTraits {
  * @throws {S3Error} AccessDenied, AccessControlListNotSupported, InvalidArgument, InvalidTag, BadRequest
  */
 export function readOwnerAndTraits(call: ObjectCall, takesTags: boolean, lock: VersionTraits): OwnerAndTraits {
-  const { request, bucket, stores } = call
+  const { request, bucket, key, stores } = call
   const writerId = ownerOf(call)
   const tags = takesTags ? readTags(call) : undefined
   const tagged = tags === undefined ? lock : { ...lock, tags }
   if (!hasAclHeaders(request)) return { ownerId: writerId, traits: tagged }
-  call.allow('s3:PutObjectAcl', bucket)
+  call.allow('s3:PutObjectAcl', bucket, { key, versionId: undefined, isNew: true })
   const isHandedOver = request.value('x-amz-acl') === 'bucket-owner-full-control' && ownershipOf(stores, bucket).ownership === 'BucketOwnerPreferred'
   const ownerId = isHandedOver ? bucket.ownerId : writerId
   const asked = readAclHeaders(call, 'object', { ownerId, bucketOwnerId: bucket.ownerId })
@@ -35,10 +35,10 @@ export function readOwnerAndTraits(call: ObjectCall, takesTags: boolean, lock: V
 }
 
 function readTags(call: ObjectCall): readonly Tag[] | undefined {
-  const { request, bucket, services } = call
+  const { request, bucket, key, services } = call
   const header = request.value('x-amz-tagging')
   if (header === undefined) return undefined
-  call.allow('s3:PutObjectTagging', bucket)
+  call.allow('s3:PutObjectTagging', bucket, { key, versionId: undefined, isNew: true })
   const tags = parseTaggingHeader(header, services.config.compatibility)
   return tags.length === 0 ? undefined : tags
 }

@@ -10,6 +10,7 @@ import { CUSTOMER_KEY_HEADERS, ENCRYPTION_HEADERS, SOURCE_CUSTOMER_KEY_HEADERS }
 import * as bucket from './handlers/bucket.ts'
 import { restoreObject } from './handlers/bucket-documents.ts'
 import * as encrypting from './handlers/bucket-encryption.ts'
+import * as policies from './handlers/bucket-policy.ts'
 import * as deleting from './handlers/delete-object.ts'
 import * as getting from './handlers/get-object.ts'
 import * as listing from './handlers/list-objects.ts'
@@ -30,6 +31,8 @@ interface Row {
   /** IAM action that the caller needs first. With a version id in the request `actionVersion` instead. */
   readonly action: string
   readonly actionVersion?: string
+  /** The action is asked for each key that the body names, by the handler. */
+  readonly isPerKey?: true
   /** Query parameters that must be there; `name=value` wants that value. */
   readonly query?: readonly string[]
   /** Query parameters that may be there. */
@@ -38,6 +41,8 @@ interface Row {
   readonly header?: string
   /** `x-amz-*` headers that this operation knows, besides those that every one does; a trailing `*` stands for any rest. */
   readonly headers?: readonly string[]
+  /** It makes an object, and not a part of one: the condition key `s3:ObjectCreationOperation`. */
+  readonly createsObject?: true
   /** Whether the operation judges If-* headers. */
   readonly conditional?: true
   /** The document is checked, kept and returned, and nothing else here obeys it. Where this is not said, what is served is done. */
@@ -107,7 +112,8 @@ export const OPERATIONS = {
     method: 'GET',
     resource: 'bucket',
     action: 's3:ListBucket',
-    optional: [...LISTING, 'marker'],
+    // what the redirect behind a form adds, if it leads back to the bucket
+    optional: [...LISTING, 'marker', 'bucket', 'key', 'etag'],
     headers: ['x-amz-optional-object-attributes'],
     handle: listing.listObjects,
   },
@@ -136,6 +142,7 @@ export const OPERATIONS = {
     resource: 'object',
     action: 's3:PutObject',
     headers: [...OBJECT_WRITE_HEADERS, 'x-amz-write-offset-bytes'],
+    createsObject: true,
     conditional: true,
     handle: putting.putObject,
   },
@@ -145,6 +152,7 @@ export const OPERATIONS = {
     header: 'x-amz-copy-source',
     action: 's3:PutObject',
     headers: [...OBJECT_WRITE_HEADERS, ...COPY_SOURCE_HEADERS, 'x-amz-metadata-directive', 'x-amz-tagging-directive', 'x-amz-checksum-algorithm'],
+    createsObject: true,
     conditional: true,
     handle: putting.copyObject,
   },
@@ -191,14 +199,16 @@ export const OPERATIONS = {
     resource: 'bucket',
     query: ['delete'],
     action: 's3:DeleteObject',
+    isPerKey: true,
     headers: ['x-amz-bypass-governance-retention'],
     handle: deleting.deleteObjects,
   },
-  PostObject: { method: 'POST', resource: 'form', action: 's3:PutObject', conditional: true, handle: postObject },
+  PostObject: { method: 'POST', resource: 'form', action: 's3:PutObject', createsObject: true, conditional: true, handle: postObject },
   RenameObject: {
     ...put('renameObject', 's3:PutObject'),
     resource: 'object',
     headers: ['x-amz-rename-source*', 'x-amz-client-token'],
+    createsObject: true,
     conditional: true,
     handle: renaming.renameObject,
   },
@@ -246,7 +256,8 @@ export const OPERATIONS = {
     resource: 'object',
     query: ['uploadId'],
     action: 's3:PutObject',
-    headers: ['x-amz-mp-object-size', 'x-amz-checksum-type', ...CUSTOMER_KEY_HEADERS],
+    headers: ['x-amz-mp-object-size', 'x-amz-checksum-type', ...ENCRYPTION_HEADERS],
+    createsObject: true,
     conditional: true,
     handle: multipart.completeMultipartUpload,
   },
@@ -311,10 +322,15 @@ export const OPERATIONS = {
     headers: ['x-amz-bucket-object-lock-token'],
     handle: locking.putObjectLockConfiguration,
   },
-  GetBucketPolicy: { ...get('policy', 's3:GetBucketPolicy'), resource: 'bucket' },
-  PutBucketPolicy: { ...put('policy', 's3:PutBucketPolicy'), resource: 'bucket' },
-  DeleteBucketPolicy: { ...del('policy', 's3:DeleteBucketPolicy'), resource: 'bucket' },
-  GetBucketPolicyStatus: { ...get('policyStatus', 's3:GetBucketPolicyStatus'), resource: 'bucket' },
+  GetBucketPolicy: { ...get('policy', 's3:GetBucketPolicy'), resource: 'bucket', handle: policies.getBucketPolicy },
+  PutBucketPolicy: {
+    ...put('policy', 's3:PutBucketPolicy'),
+    resource: 'bucket',
+    headers: ['x-amz-confirm-remove-self-bucket-access'],
+    handle: policies.putBucketPolicy,
+  },
+  DeleteBucketPolicy: { ...del('policy', 's3:DeleteBucketPolicy'), resource: 'bucket', handle: policies.deleteBucketPolicy },
+  GetBucketPolicyStatus: { ...get('policyStatus', 's3:GetBucketPolicyStatus'), resource: 'bucket', handle: policies.getBucketPolicyStatus },
   GetBucketEncryption: { ...get('encryption', 's3:GetEncryptionConfiguration'), resource: 'bucket', handle: encrypting.getBucketEncryption },
   PutBucketEncryption: { ...put('encryption', 's3:PutEncryptionConfiguration'), resource: 'bucket', handle: encrypting.putBucketEncryption },
   DeleteBucketEncryption: { ...del('encryption', 's3:PutEncryptionConfiguration'), resource: 'bucket', handle: encrypting.deleteBucketEncryption },

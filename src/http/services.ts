@@ -1,3 +1,4 @@
+import type { ObjectOwnership } from '../domain/acl.ts'
 import type { Compatibility, Credential } from '../domain/model.ts'
 import type { Stores } from '../engine/stores.ts'
 import type { Log, Metrics } from '../telemetry.ts'
@@ -11,6 +12,8 @@ export interface ServerSettings {
   readonly publicHosts: readonly string[]
   readonly anonymous: 'off' | 'read' | 'write'
   readonly compatibility: Compatibility
+  /** Of buckets that are made without a word about it. */
+  readonly defaultOwnership: ObjectOwnership
   /** Length of a day in lifecycle rules. */
   readonly lifecycleDayMs: number
 }

@@ -36,6 +36,7 @@ async function serveHere(t: ExecutionContext, options: ServerOptions = {}): Prom
         publicHosts: [],
         anonymous: 'off',
         compatibility: 'superset',
+        defaultOwnership: 'BucketOwnerEnforced',
         lifecycleDayMs: 86_400_000,
       },
       stores,

@@ -361,16 +361,3 @@ test('each version has its own ACL; a delete marker and what is missing have non
     t.is(outcomeOf(await request(server, { method: 'PUT', bucket, key: 'k', query, headers })), outcome)
   }
 })
-
-test('an ACL lets nobody in yet: neither somebody else nor who is not signed in', async (t) => {
-  const bucket = await bucketWithAcls()
-  await putObject(server, bucket, 'k', 'x', { 'x-amz-acl': 'public-read' })
-  t.is((await request(server, { bucket, key: 'k', sign: 'none' })).status, 403)
-  t.is((await request(server, { bucket, key: 'k', credential: alice })).status, 403)
-  for (const key of [undefined, 'k']) {
-    const target = { bucket, ...(key === undefined ? {} : { key }), query: { acl: '' }, credential: alice }
-    t.is((await request(server, target)).status, 403)
-    t.is((await request(server, { ...target, method: 'PUT', headers: { 'x-amz-acl': 'private' } })).status, 403)
-  }
-  t.is((await aclOf(bucket, 'k')).length, 2)
-})

@@ -150,7 +150,7 @@ test('every part of an upload under a key of the client comes with that key, and
   const place = await beginUpload(server, bucket, 'keyed upload', ONE.headers)
   t.is(codeOf(await sendPart(server, place, 1, 'x')), '400 InvalidRequest')
   t.is(codeOf(await sendPart(server, place, 1, 'x', OTHER.headers)), '400 InvalidRequest')
-  t.is(codeOf(await sendPart(server, place, 1, 'x', { [SSE]: 'AES256' })), '400 InvalidArgument')
+  t.is(codeOf(await sendPart(server, place, 1, 'x', { ...ONE.headers, [SSE]: 'AES256' })), '400 InvalidRequest')
   const part = await expectStatus(sendPart(server, place, 1, 'x', ONE.headers), 200)
   t.is(part.headers[`${CUSTOMER}-key-md5`], ONE.md5)
   const sent = [{ partNumber: 1, etag: String(part.headers.etag) }]
@@ -158,6 +158,23 @@ test('every part of an upload under a key of the client comes with that key, and
   t.is((await complete(server, place, sent, ONE.headers)).status, 200)
   const plain = await beginUpload(server, bucket, 'plain upload')
   t.is(codeOf(await sendPart(server, plain, 1, 'x', ONE.headers)), '400 InvalidRequest')
+})
+
+test('parts and Complete may repeat how their upload is encrypted, and ask for nothing else', async (t) => {
+  const place = await beginUpload(server, bucket, 'repeated', { [SSE]: 'AES256' })
+  t.is(codeOf(await sendPart(server, place, 1, 'x', { [SSE]: 'aws:kms' })), '400 InvalidRequest')
+  const part = await expectStatus(sendPart(server, place, 1, 'x', { [SSE]: 'AES256' }), 200)
+  const sent = [{ partNumber: 1, etag: String(part.headers.etag) }]
+  t.is(codeOf(await complete(server, place, sent, { [SSE]: 'aws:kms' })), '400 InvalidRequest')
+  t.is((await complete(server, place, sent, { [SSE]: 'AES256' })).status, 200)
+})
+
+test('an upload under a key of the client that a checksum was announced for is completed with that key', async (t) => {
+  const place = await beginUpload(server, bucket, 'announced', { ...ONE.headers, 'x-amz-checksum-algorithm': 'CRC64NVME' })
+  const part = await expectStatus(sendPart(server, place, 1, 'x', ONE.headers), 200)
+  const sent = [{ partNumber: 1, etag: String(part.headers.etag) }]
+  t.is(codeOf(await complete(server, place, sent)), '400 InvalidRequest')
+  t.is((await complete(server, place, sent, ONE.headers)).status, 200)
 })
 
 for (const kind of KINDS) {

@@ -5,7 +5,7 @@ import { S3Error } from '../../domain/s3-error.ts'
 import { changeTraits, readableTraits } from '../../engine/object-traits.ts'
 import { findVersion } from '../../engine/objects.ts'
 import { type AclOwners, type AskedAcl, acceptAcl, grantElement, hasAclHeaders, readAclHeaders, readPolicy } from '../acl.ts'
-import { OWNERSHIP_CONFIG, OWNERSHIP_DELETED, ownershipOf } from '../bucket-settings.ts'
+import { BUCKET_ACL_CONFIG, configsOfNewBucket, OWNERSHIP_CONFIG, OWNERSHIP_DELETED, ownershipOf } from '../bucket-settings.ts'
 import type { BucketCall, BucketNameCall, ObjectCall } from '../call.ts'
 import { readDocumentBody } from '../document-body.ts'
 import type { S3Response } from '../response.ts'
@@ -14,8 +14,6 @@ import { putBucketConfig } from './bucket-documents.ts'
 import { readVersionId } from './get-object.ts'
 import { ownersOf } from './list-objects.ts'
 import { pushVersionId } from './put-object.ts'
-
-export const BUCKET_ACL_CONFIG = 'acl'
 
 export async function getBucketAcl(call: BucketCall): Promise<S3Response> {
   const { bucket } = call
@@ -30,7 +28,7 @@ export async function putBucketAcl(call: BucketCall): Promise<S3Response> {
   return { status: 200, headers: [] }
 }
 
-function grantsOfBucket({ bucket, stores }: BucketCall): readonly Grant[] | undefined {
+export function grantsOfBucket({ bucket, stores }: BucketCall): readonly Grant[] | undefined {
   const stored = stores.metadata.findConfig(bucket.id, BUCKET_ACL_CONFIG)
   return stored === undefined ? undefined : (JSON.parse(stored) as readonly Grant[])
 }
@@ -124,19 +122,20 @@ export function objectOwnership(text: string): ObjectOwnership | undefined {
 /** Documents that a new bucket has by the headers of CreateBucket. @throws {S3Error} InvalidArgument, InvalidBucketAclWithObjectOwnership */
 export function readAccessOfNewBucket(call: BucketNameCall, ownerId: string): Readonly<Record<string, string>> {
   const header = call.request.value('x-amz-object-ownership')
-  const ownership = header === undefined ? undefined : objectOwnership(header)
-  if (header !== undefined && ownership === undefined) {
+  const { defaultOwnership } = call.services.config
+  const ownership = header === undefined ? defaultOwnership : objectOwnership(header)
+  if (ownership === undefined) {
     throw new S3Error('InvalidArgument', {
-      message: `Invalid x-amz-object-ownership header: ${header.slice(0, 100)}`,
+      message: `Invalid x-amz-object-ownership header: ${header?.slice(0, 100)}`,
       detail: { ArgumentName: 'x-amz-object-ownership' },
     })
   }
   const grants = readAclHeaders(call, 'bucket', { ownerId, bucketOwnerId: ownerId })?.grants ?? []
-  if ((ownership ?? 'BucketOwnerEnforced') === 'BucketOwnerEnforced' && grantsOthers(grants, ownerId)) {
+  if (ownership === 'BucketOwnerEnforced' && grantsOthers(grants, ownerId)) {
     throw new S3Error('InvalidBucketAclWithObjectOwnership', { detail: { BucketName: call.bucketName } })
   }
   return {
-    ...(ownership === undefined ? {} : { [OWNERSHIP_CONFIG]: ownership }),
+    ...(header === undefined ? configsOfNewBucket(ownership) : { [OWNERSHIP_CONFIG]: ownership }),
     ...(grants.length === 0 || isPrivate(grants, ownerId) ? {} : { [BUCKET_ACL_CONFIG]: JSON.stringify(grants) }),
   }
 }

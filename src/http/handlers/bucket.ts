@@ -2,6 +2,7 @@
 import { formatIsoDate } from '../../domain/http-date.ts'
 import { LIST_BUCKETS_MAX } from '../../domain/limits.ts'
 import { S3Error } from '../../domain/s3-error.ts'
+import { hasAclHeaders } from '../acl.ts'
 import type { BucketCall, BucketNameCall, ServiceCall } from '../call.ts'
 import { readDocumentBody } from '../document-body.ts'
 import { readCount, tokenOf, valueOfToken } from '../paging.ts'
@@ -48,8 +49,9 @@ export async function createBucket(call: BucketNameCall): Promise<S3Response> {
   const result = await stores.metadata.createBucket({ name: bucketName, ownerId: owner.id, hasObjectLock, configs })
   if (result.kind === 'exists') {
     const isOwners = result.bucket.ownerId === owner.id
-    // in its oldest region S3 answers the owner as if the bucket were new, and changes nothing; in all others it refuses
-    if (!isOwners || services.config.region !== OLDEST_REGION)
+    const asksForMore = hasObjectLock || request.value('x-amz-object-ownership') !== undefined || hasAclHeaders(request)
+    // in its oldest region S3 answers the owner as if the bucket were new, in all others it refuses; nothing changes, so nothing may be asked for
+    if (!isOwners || asksForMore || services.config.region !== OLDEST_REGION)
       throw new S3Error(isOwners ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists', { detail: { BucketName: bucketName } })
   }
   return { status: 200, headers: ['Location', `/${bucketName}`] }
@@ -86,9 +88,10 @@ export async function deleteBucket({ bucket, stores }: BucketCall): Promise<S3Re
   return { status: 204, headers: [] }
 }
 
-/** The empty element means us-east-1. */
+/** The empty element means us-east-1, but to clients of Ceph, who know no such rule. */
 export async function getBucketLocation({ services }: BucketCall): Promise<S3Response> {
-  const region = services.config.region === OLDEST_REGION ? '' : services.config.region
+  const { region: name, compatibility } = services.config
+  const region = name === OLDEST_REGION && compatibility !== 'rgw' ? '' : name
   const body = `<?xml version="1.0" encoding="UTF-8"?>\n<LocationConstraint xmlns="${S3_NAMESPACE}">${region}</LocationConstraint>`
   return { status: 200, headers: ['Content-Type', 'application/xml'], body }
 }

@@ -53,7 +53,7 @@ interface KeyToDelete {
 export async function deleteObjects(call: BucketCall): Promise<S3Response> {
   const { bucket, stores, services, nowMs } = call
   const { compatibility } = services.config
-  const bypassGovernance = readBypass(call)
+  readBypass(call)
   const bytes = await readDocumentBody(call, 'required', DELETE_OBJECTS_XML_BYTES_MAX)
   const { keys, isQuiet } = readDeleteDocument(parseXml(bytes, 'Delete'))
   if (compatibility === 'aws') refuseAsAws(keys)
@@ -65,7 +65,10 @@ export async function deleteObjects(call: BucketCall): Promise<S3Response> {
         checkKey(key)
         if (versionId !== undefined) checkVersionId(versionId)
         const when: Precondition = texts === NO_TEXTS ? UNCONDITIONAL : deleteKeyPrecondition(texts, nowMs)
-        call.allow(versionId === undefined ? 's3:DeleteObject' : 's3:DeleteObjectVersion', bucket)
+        const name = { key, versionId }
+        call.allow(versionId === undefined ? 's3:DeleteObject' : 's3:DeleteObjectVersion', bucket, name)
+        // who may not read it must not learn its ETag by guessing
+        if (texts.etag !== undefined && texts.etag !== '*') call.allow('s3:GetObject', bucket, name)
         // no early look: what stands earlier in this request must have happened first
         const result = await stores.metadata.deleteObject({
           bucketId: bucket.id,
@@ -74,7 +77,7 @@ export async function deleteObjects(call: BucketCall): Promise<S3Response> {
           when,
           compatibility,
           ownerId,
-          bypassGovernance,
+          bypassGovernance: readBypass(call, name),
         })
         if (result.kind !== 'deleted') throw objects.deleteRefused(result, bucket, key)
         if (isQuiet) return undefined

@@ -10,6 +10,7 @@ import { checksumHeader } from '../../engine/digest-check.ts'
 import { findVersion, openObject } from '../../engine/objects.ts'
 import { checkCustomerKey } from '../../engine/protection.ts'
 import { preconditionFailed } from '../../engine/refusals.ts'
+import { ownedVersion } from '../access.ts'
 import type { ObjectCall } from '../call.ts'
 import { encryptionHeaders, readCustomerKey, refuseMethodHeaders } from '../encryption-headers.ts'
 import { expirationHeader } from '../expiration-header.ts'
@@ -49,6 +50,7 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
     customerKey: readCustomerKey(request),
   })
   const { version } = opened
+  checkServed(call, version)
   const headers = validatorHeaders(bucket, version)
   if (opened.kind === 'not-modified') return { status: 304, headers: [...headers, ...metadataHeaders(version, NO_OVERRIDES, true)] }
   headers.push(
@@ -77,6 +79,18 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
   if (opened.content !== undefined) return { status, headers, body: opened.content }
   headers.push('Content-Length', String(lengthBytes))
   return { status, headers }
+}
+
+/**
+ * Another version may have come between the question who may read and the answer: what is served is what the answer must be right for.
+ * @throws {S3Error} AccessDenied
+ */
+function checkServed(call: ObjectCall, served: ObjectVersion): void {
+  const { identity, bucket, key } = call
+  if (identity.kind === 'root' || identity.owner.id === bucket.ownerId) return
+  const versionId = readVersionId(call)
+  const action = versionId === undefined ? 's3:GetObject' : 's3:GetObjectVersion'
+  call.allow(action, bucket, { key, versionId: versionId ?? served.versionId, version: ownedVersion(served) })
 }
 
 /** @throws {S3Error} InvalidArgument */

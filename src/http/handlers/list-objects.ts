@@ -47,7 +47,8 @@ export async function listObjects(call: BucketCall): Promise<S3Response> {
   const owners = ownersOf(call)
   return listing('ListBucketResult', {
     Name: bucket.name,
-    Prefix: list.encode(list.prefix),
+    // boto3 does not decode this one, and Ceph's suite wants it as it came
+    Prefix: call.services.config.compatibility === 'rgw' ? list.prefix : list.encode(list.prefix),
     Marker: list.encode(marker),
     NextMarker: page.isTruncated && list.delimiter !== undefined && page.last !== undefined ? list.encode(page.last) : undefined,
     MaxKeys: list.maxKeys,

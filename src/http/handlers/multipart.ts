@@ -11,7 +11,7 @@ import { checksumHeader } from '../../engine/digest-check.ts'
 import * as multipart from '../../engine/multipart.ts'
 import { shownVersionId } from '../../engine/objects.ts'
 import { type BucketCall, type ObjectCall, requiredBucket } from '../call.ts'
-import { encryptionHeaders, readCustomerKey, readProtection, readSourceCustomerKey, refuseMethodHeaders } from '../encryption-headers.ts'
+import { encryptionHeaders, readCustomerKey, readPartEncryption, readProtection, readSourceCustomerKey } from '../encryption-headers.ts'
 import { readLockTraits } from '../lock-headers.ts'
 import { checksumAlgorithm, readChecksumOf, readExpectedDigests, readMetadata, readStorageClass, unknownAlgorithm } from '../object-headers.ts'
 import { readOwnerAndTraits } from '../object-traits.ts'
@@ -73,10 +73,10 @@ function readChecksumPlan({ request }: ObjectCall): ChecksumPlan | undefined {
   return { algorithm, type: chosen }
 }
 
-function placeOf({ request, bucket, key }: ObjectCall): multipart.PartPlace {
+function placeOf({ request, bucket, key, services }: ObjectCall): multipart.PartPlace {
   const partNumber = parsePartNumber(request.parameter('partNumber') ?? '')
-  refuseMethodHeaders(request)
-  return { bucket, key, uploadId: uploadIdOf(request), partNumber, customerKey: readCustomerKey(request) }
+  const encryption = readPartEncryption(request, services.config.compatibility)
+  return { bucket, key, uploadId: uploadIdOf(request), partNumber, customerKey: readCustomerKey(request), encryption }
 }
 
 function uploadIdOf(request: ObjectCall['request']): string {
@@ -97,7 +97,7 @@ export async function uploadPartCopy(call: ObjectCall): Promise<S3Response> {
   const { request, stores, services, nowMs } = call
   const source = readCopySource(request.value('x-amz-copy-source') ?? '')
   const sourceBucket = requiredBucket(services, source.bucketName)
-  call.allow(source.versionId === undefined ? 's3:GetObject' : 's3:GetObjectVersion', sourceBucket)
+  call.allow(source.versionId === undefined ? 's3:GetObject' : 's3:GetObjectVersion', sourceBucket, source)
   checkSourceOwner(request.value('x-amz-source-expected-bucket-owner'), sourceBucket)
   const copied = await multipart.uploadPartCopy(stores, {
     ...placeOf(call),
@@ -154,6 +154,9 @@ export async function completeMultipartUpload(call: ObjectCall): Promise<S3Respo
     when,
     parts,
     customerKey: readCustomerKey(request),
+    // Ceph wants the key in any case
+    requiresCustomerKey: services.config.compatibility === 'rgw',
+    encryption: readPartEncryption(request, services.config.compatibility),
     expected: {
       sizeBytes: size === undefined ? undefined : Number(size),
       checksum: readChecksumOf(request, 'whole object'),

@@ -70,7 +70,7 @@ export async function copyObject(call: ObjectCall): Promise<S3Response> {
   const { compatibility } = services.config
   const source = readCopySource(request.value('x-amz-copy-source') ?? '')
   const sourceBucket = requiredBucket(services, source.bucketName)
-  call.allow(source.versionId === undefined ? 's3:GetObject' : 's3:GetObjectVersion', sourceBucket)
+  call.allow(source.versionId === undefined ? 's3:GetObject' : 's3:GetObjectVersion', sourceBucket, source)
   checkSourceOwner(request.value('x-amz-source-expected-bucket-owner'), sourceBucket)
   const when = writePrecondition(withDestinationAliases(request), nowMs, compatibility)
   const replaces = readDirective(request.value('x-amz-metadata-directive'), 'x-amz-metadata-directive') === 'REPLACE'

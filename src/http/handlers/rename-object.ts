@@ -13,8 +13,9 @@ export async function renameObject(call: ObjectCall): Promise<S3Response> {
   // AWS has it in directory buckets only
   if (services.config.compatibility === 'aws') throw headerNotImplemented('x-amz-rename-source')
   const source = readSource(request.value('x-amz-rename-source'))
-  call.allow('s3:DeleteObject', bucket)
-  call.allow('s3:GetObject', bucket)
+  const from = { key: source, versionId: undefined }
+  call.allow('s3:DeleteObject', bucket, from)
+  call.allow('s3:GetObject', bucket, from)
   await rename(stores, { bucket, source, key, when: renamePreconditions(request, nowMs), token: readToken(call), ownerId: ownerOf(call) })
   return { status: 200, headers: [] }
 }

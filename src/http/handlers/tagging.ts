@@ -21,6 +21,9 @@ export async function getObjectTagging(call: ObjectCall): Promise<S3Response> {
 
 export async function putObjectTagging(call: ObjectCall): Promise<S3Response> {
   const tags = parseTagging(await readDocumentBody(call, 'required'), 'object', call.services.config.compatibility)
+  const versionId = readVersionId(call)
+  // once more, now that the tags are known that a policy may ask for
+  call.allow(versionId === undefined ? 's3:PutObjectTagging' : 's3:PutObjectVersionTagging', call.bucket, { key: call.key, versionId }, tags)
   return { status: 200, headers: await setTags(call, tags) }
 }
 
