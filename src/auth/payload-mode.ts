@@ -2,7 +2,7 @@
 import { PUT_BYTES_MAX } from '../domain/limits.ts'
 import { CHECKSUM_ALGORITHMS } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { checksumHeader } from '../engine/digest-check.ts'
+import { CONTENT_MD5, checksumHeader } from '../engine/digest-check.ts'
 import type { ChunkSigning, PayloadMode } from './aws-chunked.ts'
 import { unsupportedScheme } from './signature-claim.ts'
 import { EMPTY_SHA256, type SignedRequest } from './sigv4.ts'
@@ -12,7 +12,7 @@ export const UNSIGNED: PayloadMode = { kind: 'plain', sha256: undefined }
 const EMPTY: PayloadMode = { kind: 'plain', sha256: EMPTY_SHA256 }
 
 const SHA256_HEX = /^[0-9a-f]{64}$/
-const CHECKSUM_TRAILERS: ReadonlySet<string> = new Set(CHECKSUM_ALGORITHMS.map(checksumHeader))
+const CHECKSUM_TRAILERS: ReadonlySet<string> = new Set([...CHECKSUM_ALGORITHMS.map(checksumHeader), CONTENT_MD5])
 
 /**
  * The one place that reads x-amz-content-sha256, for every operation and every caller. `signing` is undefined for anonymous callers.

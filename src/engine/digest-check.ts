@@ -13,6 +13,9 @@ export function checksumHeader(algorithm: ChecksumAlgorithm): string {
   return `x-amz-checksum-${algorithm.toLowerCase()}`
 }
 
+/** The SDK for JavaScript carries the algorithm MD5 in this one instead of in x-amz-checksum-md5, as a header or as a trailer. */
+export const CONTENT_MD5 = 'content-md5'
+
 /**
  * Compare what arrived with what was announced in headers and trailers.
  * @param valueOf base64 of the computed checksum.
@@ -36,7 +39,7 @@ export function verifyDigests(
   }
   if (expected.checksum === undefined) return undefined
   const { algorithm, value } = expected.checksum
-  const announced = value ?? trailers.get(checksumHeader(algorithm))
+  const announced = value ?? trailers.get(checksumHeader(algorithm)) ?? (algorithm === 'MD5' ? trailers.get(CONTENT_MD5) : undefined)
   const computed = valueOf(algorithm)
   if (announced !== undefined && announced !== computed) {
     throw new S3Error('BadDigest', { message: `The ${algorithm} you specified did not match the calculated checksum.` })

@@ -12,7 +12,7 @@ import {
   type ObjectVersion,
 } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { checksumHeader, type ExpectedDigests } from '../engine/digest-check.ts'
+import { CONTENT_MD5, checksumHeader, type ExpectedDigests } from '../engine/digest-check.ts'
 import { shownVersionId } from '../engine/objects.ts'
 import type { S3Request } from './request.ts'
 
@@ -133,14 +133,19 @@ export function readChecksumOf(request: S3Request, what: 'body' | 'whole object'
   if (named !== undefined && algorithm === undefined) throw unknownAlgorithm()
   const inHeaders = CHECKSUM_ALGORITHMS.filter((each) => request.value(checksumHeader(each)) !== undefined)
   const trailers = (request.value('x-amz-trailer') ?? '').toLowerCase().split(',')
-  const inTrailers = CHECKSUM_ALGORITHMS.filter((each) => trailers.some((name) => name.trim() === checksumHeader(each)))
+  const isInTrailer = (wanted: string): boolean => trailers.some((name) => name.trim() === wanted)
+  const inTrailers = CHECKSUM_ALGORITHMS.filter((each) => isInTrailer(checksumHeader(each)))
   const found = [...inHeaders, ...inTrailers]
   if (found.length > 1) {
     throw new S3Error('InvalidRequest', { message: 'Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.' })
   }
   const only = found[0]
   if (only === undefined) {
+    if (isInTrailer(CONTENT_MD5) && (algorithm ?? 'MD5') === 'MD5') return { algorithm: 'MD5', value: undefined }
     if (algorithm === undefined) return undefined
+    // completing an upload, Content-MD5 is that of the document
+    const contentMd5 = what === 'body' ? request.header(CONTENT_MD5) : undefined
+    if (algorithm === 'MD5' && contentMd5 !== undefined) return { algorithm, value: contentMd5.trim() }
     throw new S3Error('InvalidRequest', {
       message: 'x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.',
     })

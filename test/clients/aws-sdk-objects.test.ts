@@ -164,8 +164,8 @@ const BODIES: readonly (readonly [name: string, body: (bytes: Buffer) => Pick<Pu
   ['a buffer', (bytes) => ({ Body: bytes })],
   ['a stream', (bytes) => ({ Body: piecesOf(bytes), ContentLength: bytes.length })],
 ]
-/** Those that the SDK computes by itself. */
-const COMPUTED: readonly ChecksumAlgorithm[] = ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256']
+/** Those that the SDK computes by itself; MD5 it carries in Content-MD5, as a header or as a trailer. */
+const COMPUTED: readonly ChecksumAlgorithm[] = ['CRC32', 'CRC32C', 'CRC64NVME', 'MD5', 'SHA1', 'SHA256']
 
 for (const algorithm of COMPUTED) {
   for (const [name, body] of BODIES) {

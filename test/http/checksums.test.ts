@@ -119,14 +119,35 @@ test('FULL_OBJECT is for the CRCs, COMPOSITE not for CRC64NVME, and unknown algo
   }
 })
 
+test('Content-MD5 is the checksum where MD5 is the announced algorithm or Content-MD5 the announced trailer, and is held to', async (t) => {
+  const algorithm = { 'x-amz-sdk-checksum-algorithm': 'MD5' }
+  const right = String(VALUES['MD5'])
+  const wrong = Buffer.alloc(16, 7).toString('base64')
+  const put = (key: string, headers: Record<string, string>): Promise<S3Response> =>
+    request(server, { method: 'PUT', bucket, key, body: BODY, headers })
+  t.is(codeOf(await put('content-md5', { ...algorithm, 'content-md5': wrong })), '400 BadDigest')
+  t.is(codeOf(await put('content-md5', { ...algorithm, 'content-md5': 'AAAA' })), '400 InvalidDigest')
+  t.is(codeOf(await put('content-md5', algorithm)), '400 InvalidRequest')
+  t.is(codeOf(await put('content-md5', { 'x-amz-sdk-checksum-algorithm': 'SHA1', 'content-md5': right })), '400 InvalidRequest')
+  t.is(codeOf(await withTrailer('content-md5', BODY, 'content-md5', wrong)), '400 BadDigest')
+  t.is(codeOf(await withTrailer('content-md5', BODY, 'content-md5', right, { 'x-amz-sdk-checksum-algorithm': 'SHA1' })), '400 InvalidRequest')
+  t.is((await request(server, { method: 'HEAD', bucket, key: 'content-md5' })).status, 404)
+
+  t.is((await put('content-md5', { ...algorithm, 'content-md5': right })).headers['x-amz-checksum-md5'], right)
+  t.is((await withTrailer('content-md5', BODY, 'content-md5', right, algorithm)).headers['x-amz-checksum-md5'], right)
+  t.is((await withTrailer('content-md5', BODY, 'content-md5', right)).headers['x-amz-checksum-md5'], right)
+  t.is((await put('content-md5', { 'content-md5': right })).headers['x-amz-checksum-md5'], undefined)
+})
+
 /** Sends a body in one unsigned chunk with its checksum behind it. */
-function withTrailer(key: string, body: string, name: string, value: string): Promise<S3Response> {
+function withTrailer(key: string, body: string, name: string, value: string, more: Record<string, string> = {}): Promise<S3Response> {
   const framed = `${body.length.toString(16)}\r\n${body}\r\n0\r\n${name}:${value}\r\n\r\n`
   const headers = {
     'x-amz-content-sha256': 'STREAMING-UNSIGNED-PAYLOAD-TRAILER',
     'x-amz-decoded-content-length': String(body.length),
     'x-amz-trailer': name,
     'content-encoding': 'aws-chunked',
+    ...more,
   }
   return request(server, { method: 'PUT', bucket, key, body: framed, headers })
 }
