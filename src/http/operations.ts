@@ -373,8 +373,8 @@ export interface NamedOperation {
   readonly operation: Operation
 }
 
-/** Parameters that any request may carry: SDKs add `x-id` with the operation's name. */
-const IGNORED_PARAMETERS = new Set(['x-id'])
+/** Parameters that any request may carry: SDKs add `x-id` with the operation's name, and minio-js repeats in the query what it reads with. */
+const IGNORED_PARAMETERS = new Set(['x-id', 'SSECustomerAlgorithm', 'SSECustomerKey', 'SSECustomerKeyMD5'])
 
 /** Rows by method and shape, the most demanding first. */
 const ROWS = new Map<string, readonly NamedOperation[]>()
