@@ -33,6 +33,7 @@ const CONDITIONS = ['if-match', 'if-none-match', 'if-unmodified-since'] as const
 export function screenHeaders(request: S3Request, operationName: string, row: Operation): void {
   for (const name of request.valueNames()) {
     if (!name.startsWith('x-amz-') || COMMON_HEADERS.has(name)) continue
+    if (name === 'x-amz-metadata-directive' && saysWhatHappens(request, row)) continue
     const isKnown =
       row.header === name || (row.headers?.some((each) => (each.endsWith('*') ? name.startsWith(each.slice(0, -1)) : each === name)) ?? false)
     if (!isKnown) throw headerNotImplemented(name, `The header is not supported for ${operationName}`)
@@ -41,6 +42,11 @@ export function screenHeaders(request: S3Request, operationName: string, row: Op
   for (const name of CONDITIONS) {
     if (request.value(name) !== undefined) throw headerNotImplemented(name, `${operationName} takes no conditions`)
   }
+}
+
+/** s3fs says of plain uploads, too, that they replace the metadata. They do. */
+function saysWhatHappens(request: S3Request, row: Operation): boolean {
+  return request.value('x-amz-metadata-directive') === 'REPLACE' && (row.headers?.includes('x-amz-meta-*') ?? false)
 }
 
 export function headerNotImplemented(header: string, additionalMessage?: string): S3Error {

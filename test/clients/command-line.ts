@@ -10,13 +10,16 @@ import { makeReadmeDir, missingFor, readReadme, removeReadmeDir, runBlock } from
 import { type RunningServer, startServer } from '../kit/server.ts'
 import { awsCli } from './programs/aws-cli.ts'
 import { boto3 } from './programs/boto3.ts'
+import { chromium } from './programs/chromium.ts'
 import { curl } from './programs/curl.ts'
+import { duplicity } from './programs/duplicity.ts'
 import { cleanEnvironment, environmentOf, findPrograms, type Program, writeTree } from './programs/program.ts'
 import { rcloneProgram } from './programs/rclone.ts'
 import { resticProgram } from './programs/restic.ts'
 import { s3cmdProgram } from './programs/s3cmd.ts'
+import { s3fs } from './programs/s3fs.ts'
 
-const PROGRAMS: readonly Program[] = [curl, awsCli, boto3, rcloneProgram, s3cmdProgram, resticProgram]
+const PROGRAMS: readonly Program[] = [curl, awsCli, boto3, rcloneProgram, s3cmdProgram, resticProgram, duplicity, s3fs, chromium]
 
 const asked = new Set(process.argv.slice(2))
 const known = [...PROGRAMS.map(({ aptPackage }) => aptPackage), 'readme']
@@ -61,7 +64,12 @@ async function checkPrograms(server: RunningServer, dir: string): Promise<void> 
       await mkdir(own)
       await writeTree(own)
       const place = { server, dir: own, bucket: `clients-${name}`, path, env: environmentOf(server, own) }
-      for (const { says, run } of checks) await check(`${version.startsWith('boto3') ? '' : `${command} `}${version}: ${says}`, () => run(place))
+      for (const { says, run, missing } of checks) {
+        const sentence = `${version.startsWith('boto3') ? '' : `${command} `}${version}: ${says}`
+        const reason = await missing?.()
+        if (reason === undefined) await check(sentence, () => run(place))
+        else skip(sentence, reason, 1)
+      }
     }
   }
 }

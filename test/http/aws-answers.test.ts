@@ -1,7 +1,7 @@
 /** Answers outside of the conditions in which S3 has a habit of its own, recorded from it: each was wrong here once. */
 import test from 'ava'
 import { beginUpload, complete, putPart } from '../kit/multipart.ts'
-import { createBucket, errorOf, expectStatus, putObject, request, setVersioning, xmlText, xmlTexts } from '../kit/s3.ts'
+import { createBucket, errorOf, expectStatus, putObject, request, type S3Response, setVersioning, xmlText, xmlTexts } from '../kit/s3.ts'
 import { type RunningServer, startServer, withServer } from '../kit/server.ts'
 
 let server: RunningServer
@@ -93,3 +93,15 @@ for (const expectation of ['', '200', '200-ok']) {
     t.is((await request(server, { method: 'HEAD', bucket, key: 'key' })).headers['content-length'], '0')
   })
 }
+
+test('x-amz-metadata-directive: REPLACE on a plain upload says what happens anyway and is taken, COPY has nothing to copy and is refused', async (t) => {
+  const bucket = await createBucket(server)
+  const put = (value: string, key: string): Promise<S3Response> =>
+    request(server, { method: 'PUT', bucket, key, body: 'v', headers: { 'x-amz-metadata-directive': value, 'x-amz-meta-mode': '33188' } })
+  t.is((await put('REPLACE', 'k')).status, 200)
+  t.is((await request(server, { method: 'HEAD', bucket, key: 'k' })).headers['x-amz-meta-mode'], '33188')
+  await beginUpload(server, bucket, 'parts', { 'x-amz-metadata-directive': 'REPLACE' })
+  t.is(errorOf(await put('COPY', 'other')).code, 'NotImplemented')
+  const bodiless = await request(server, { method: 'DELETE', bucket, key: 'k', headers: { 'x-amz-metadata-directive': 'REPLACE' } })
+  t.is(errorOf(bodiless).code, 'NotImplemented')
+})

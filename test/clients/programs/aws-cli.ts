@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { compareTrees, expectParts, type Output, type Place, type Program, refuseParts, run } from './program.ts'
+import { compareTrees, expectParts, noiseOf, type Output, type Place, type Program, refuseParts, run } from './program.ts'
 
 async function aws(place: Place, args: readonly string[]): Promise<Output> {
   await configure(place)
@@ -19,6 +19,7 @@ async function configure({ dir }: Place): Promise<void> {
   await writeFile(join(dir, '.aws/config'), '[default]\ns3 =\n  signature_version = s3v4\n')
 }
 
+const LARGE_BYTES = 100 * 1024 * 1024
 const HELLO_ETAG = '"b1946ac92492d2347c6235b4d2611184"'
 /** Exit code for arguments that this version does not know. */
 const USAGE = 252
@@ -90,6 +91,41 @@ export const awsCli: Program = {
         const again = ['--endpoint-url', place.server.url, ...put, '--if-none-match', '*']
         const { stderr, code } = await run(place, again, [USAGE, 254, 255])
         expectParts(stderr, code === USAGE || stderr.includes('Unknown options') ? 'Unknown options: --if-none-match' : 'PreconditionFailed')
+      },
+    },
+    {
+      says: 's3 cp uploads 100 MiB, copies it in parts on the server, s3 mv moves it so, s3 sync copies between prefixes and deletes',
+      run: async (place) => {
+        const at = (key: string): string => `s3://${place.bucket}/${key}`
+        const s3 = (...args: string[]): Promise<Output> => aws(place, ['s3', ...args])
+        await writeFile(join(place.dir, 'large'), noiseOf('aws', LARGE_BYTES))
+        await s3('cp', '--no-progress', 'large', at('large/a'))
+        await s3('cp', '--no-progress', at('large/a'), at('large/b'))
+        await s3('mv', '--no-progress', at('large/b'), at('large/c'))
+        await s3('sync', '--no-progress', at('large/'), at('mirror/'))
+        await s3('rm', at('large/c'))
+        expectParts((await s3('sync', '--no-progress', '--delete', at('large/'), at('mirror/'))).stdout, 'delete:')
+        expectParts((await s3('ls', at('mirror/'))).stdout, `${LARGE_BYTES} a`)
+        await s3('cp', '--no-progress', at('mirror/a'), 'mirrored')
+        await run({ ...place, path: '/usr/bin/cmp' }, ['large', 'mirrored'])
+        await s3('rm', '--recursive', at('large/'))
+        await s3('rm', '--recursive', at('mirror/'))
+      },
+    },
+    {
+      says: 's3api appends and renames where this version knows it',
+      run: async (place) => {
+        const call = (...args: string[]): Promise<Output> => run(place, ['--endpoint-url', place.server.url, 's3api', ...args], [0, USAGE])
+        const put = ['put-object', '--bucket', place.bucket, '--key', 'log', '--body', 'tree/hello.txt']
+        await call(...put)
+        const append = await call(...put, '--write-offset-bytes', '6')
+        const rename = await call('rename-object', '--bucket', place.bucket, '--key', 'renamed', '--rename-source', `${place.bucket}/log`)
+        if (append.code === USAGE) expectParts(append.stderr, 'Unknown options: --write-offset-bytes')
+        if (rename.code === USAGE) expectParts(rename.stderr, 'Invalid choice')
+        const key = rename.code === 0 ? 'renamed' : 'log'
+        const { stdout } = await aws(place, ['s3', 'cp', `s3://${place.bucket}/${key}`, '-'])
+        expectParts(stdout, append.code === 0 ? 'hello\nhello\n' : 'hello\n')
+        await aws(place, ['s3', 'rm', `s3://${place.bucket}/${key}`])
       },
     },
     {

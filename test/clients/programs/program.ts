@@ -1,6 +1,6 @@
 /** What the checks with programs of others share: how a program is found, run and reported. */
 import { spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
+import { createCipheriv, createHash } from 'node:crypto'
 import { access, constants, mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import type { RunningServer } from '../../kit/server.ts'
@@ -20,6 +20,8 @@ export interface Check {
   /** What is true when it passes: a sentence whose subject is the program. */
   readonly says: string
   readonly run: (place: Place) => Promise<void>
+  /** Why this machine cannot run it, if so: then it is skipped, and said. */
+  readonly missing?: () => Promise<string | undefined>
 }
 
 export interface Program {
@@ -136,6 +138,12 @@ const TREE: Readonly<Record<string, string | Buffer>> = {
   'folder/spaces and ü+&.txt': 'odd name\n',
   'folder/deeper/large.bin': Buffer.alloc(3_000_001, createHash('sha512').update('large').digest()),
   'folder/in parts.bin': Buffer.alloc(17_000_003, createHash('sha512').update('parts').digest()),
+}
+
+/** Bytes that nothing can compress or find twice, and that are the same in each run. */
+export function noiseOf(seed: string, sizeBytes: number): Buffer {
+  const key = createHash('md5').update(seed).digest()
+  return createCipheriv('aes-128-ctr', key, Buffer.alloc(key.length)).update(Buffer.alloc(sizeBytes))
 }
 
 /** Writes the same small tree of files into DIR/tree. */

@@ -1,5 +1,6 @@
-import { writeFile } from 'node:fs/promises'
+import { appendFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { missingFuse, whileMounted } from './mount.ts'
 import { type Check, compareTrees, expectParts, type Output, type Place, type Program, refuseParts, run } from './program.ts'
 
 /** As Other it lists with version 1 and without url encoding, as Minio with version 2. Uploads in parts begin at 200 MiB unless it is told otherwise. */
@@ -7,7 +8,10 @@ const PROVIDERS = ['Other', 'Minio'] as const
 type Provider = (typeof PROVIDERS)[number]
 
 async function rclone(place: Place, args: readonly string[], options: { readonly input?: string } = {}): Promise<Output> {
-  const { server, dir } = place
+  return run(place, [...(await settings(place)), ...args], [0], options)
+}
+
+async function settings({ server, dir }: Place): Promise<readonly string[]> {
   const remotes = PROVIDERS.map(
     (provider) => `[${provider}]
 type = s3
@@ -19,7 +23,7 @@ secret_access_key = ${server.secretAccessKey}
   )
   const config = join(dir, 'rclone.conf')
   await writeFile(config, remotes.join('\n'))
-  return run(place, ['--config', config, '--retries', '1', '--s3-upload-cutoff', '6Mi', '--s3-chunk-size', '5Mi', ...args], [0], options)
+  return ['--config', config, '--retries', '1', '--s3-upload-cutoff', '6Mi', '--s3-chunk-size', '5Mi', '--s3-copy-cutoff', '8Mi']
 }
 
 function checksOf(provider: Provider): readonly Check[] {
@@ -72,6 +76,45 @@ function checksOf(provider: Provider): readonly Check[] {
         await rclone(place, ['deletefile', at(place, '/moved')])
         const { stdout } = await rclone(place, ['lsf', at(place)])
         refuseParts(stdout, 'piped', 'moved')
+      },
+    },
+    {
+      says: `(${provider}) copyto copies a large object in parts on the server, and a changed time rewrites it so`,
+      run: async (place) => {
+        const [from, to] = [at(place, '/tree/folder/in parts.bin'), at(place, '/copied in parts')]
+        await rclone(place, ['copyto', from, to])
+        await rclone(place, ['touch', '--timestamp', '2021-02-03T04:05:06', to])
+        expectParts((await rclone(place, ['lsl', to])).stdout, '17000003 2021-02-03 04:05:06')
+        await rclone(place, ['copyto', to, `copied-${provider}/in parts.bin`])
+        await rclone(place, ['check', '--download', `copied-${provider}`, at(place, '/tree/folder'), '--include', 'in parts.bin', '--one-way'])
+        await rclone(place, ['moveto', to, at(place, '/moved in parts')])
+        const { stdout } = await rclone(place, ['lsf', at(place)])
+        expectParts(stdout, 'moved in parts')
+        refuseParts(stdout, 'copied in parts')
+        await rclone(place, ['deletefile', at(place, '/moved in parts')])
+      },
+    },
+    {
+      says: `(${provider}) mount serves the bucket as a directory: what is written, renamed and changed there is there when it is mounted again`,
+      missing: missingFuse,
+      run: async (place) => {
+        const mount = join(place.dir, `mount-${provider}`)
+        const args = [...(await settings(place)), 'mount', at(place, '/mounted'), mount, '--vfs-cache-mode', 'writes', '--vfs-write-back', '0s']
+        const mounted = (use: () => Promise<void>): Promise<void> => whileMounted(place, args, mount, use)
+        const cp = (...words: string[]): Promise<unknown> => run({ ...place, path: '/bin/cp' }, words)
+        await mounted(async () => {
+          await cp('-r', 'tree', mount)
+          await rename(join(mount, 'tree/hello.txt'), join(mount, 'tree/renamed.txt'))
+          await appendFile(join(mount, 'tree/renamed.txt'), 'more\n')
+        })
+        await cp('-r', 'tree', `expected-${provider}`)
+        await rename(join(place.dir, `expected-${provider}/hello.txt`), join(place.dir, `expected-${provider}/renamed.txt`))
+        await appendFile(join(place.dir, `expected-${provider}/renamed.txt`), 'more\n')
+        await mounted(async () => {
+          await compareTrees(join(place.dir, `expected-${provider}`), join(mount, 'tree'))
+          await rm(join(mount, 'tree'), { recursive: true })
+        })
+        refuseParts((await rclone(place, ['lsf', '-R', '--files-only', at(place, '/mounted')])).stdout, 'renamed')
       },
     },
     {

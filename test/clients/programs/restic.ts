@@ -1,6 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { compareTrees, expectParts, type Output, type Place, type Program, run } from './program.ts'
+import { compareTrees, expectParts, noiseOf, type Output, type Place, type Program, run } from './program.ts'
 
 function restic(place: Place, args: readonly string[]): Promise<Output> {
   const env = {
@@ -12,7 +12,9 @@ function restic(place: Place, args: readonly string[]): Promise<Output> {
   return run(place, args, [0], { env })
 }
 
-/** Makes the bucket itself. Uploads in parts begin at 200 MiB; its packs are smaller. */
+const LARGE_BYTES = 210 * 1024 * 1024
+
+/** Makes the bucket itself. Uploads in parts begin at 200 MiB; its packs are smaller, so that a large backup is many of them at once. */
 export const resticProgram: Program = {
   command: 'restic',
   aptPackage: 'restic',
@@ -49,6 +51,23 @@ export const resticProgram: Program = {
         await restic(place, ['restore', 'latest', '--target', 'again'])
         await compareTrees(join(place.dir, 'tree'), join(place.dir, 'again/tree'))
         expectParts((await restic(place, ['snapshots'])).stdout, '1 snapshots')
+      },
+    },
+    {
+      says: 'backup of 210 MiB that nothing can compress is read back, pruned after a change, and restored',
+      run: async (place) => {
+        const file = join(place.dir, 'tree/noise.bin')
+        const noise = noiseOf('restic', LARGE_BYTES)
+        await writeFile(file, noise)
+        await restic(place, ['backup', 'tree'])
+        expectParts((await restic(place, ['check', '--read-data'])).stdout, 'no errors were found')
+        // the middle goes, the rest stays: packs are partly unused, and prune has to write them anew
+        await writeFile(file, Buffer.concat([noise.subarray(0, LARGE_BYTES / 3), noise.subarray((LARGE_BYTES / 3) * 2)]))
+        await restic(place, ['backup', 'tree'])
+        expectParts((await restic(place, ['forget', '--keep-last', '1', '--prune', '--max-unused', '0'])).stdout, 'done')
+        expectParts((await restic(place, ['check', '--read-data'])).stdout, 'no errors were found')
+        await restic(place, ['restore', 'latest', '--target', 'large'])
+        await compareTrees(join(place.dir, 'tree'), join(place.dir, 'large/tree'))
       },
     },
   ],

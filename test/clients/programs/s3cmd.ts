@@ -69,6 +69,37 @@ export const s3cmdProgram: Program = {
       },
     },
     {
+      says: 'cp and modify of a large object are copies in parts, du counts, setacl is taken, multipart shows no open upload',
+      run: async (place) => {
+        const at = (key: string): string => `s3://${place.bucket}/${key}`
+        await s3cmd(place, ['cp', at('tree/folder/in parts.bin'), at('parts/copy')])
+        await s3cmd(place, ['modify', '--add-header', 'x-amz-meta-colour: blue', at('parts/copy')])
+        await s3cmd(place, ['mv', at('parts/copy'), at('parts/moved')])
+        expectParts((await s3cmd(place, ['info', at('parts/moved')])).stdout, 'x-amz-meta-colour: blue', 'File size: 17000003')
+        expectParts((await s3cmd(place, ['du', at('parts/')])).stdout, '17000003')
+        await s3cmd(place, ['setacl', '--acl-private', at('parts/moved')])
+        await s3cmd(place, ['get', at('parts/moved'), 'moved'])
+        await run({ ...place, path: '/usr/bin/cmp' }, ['moved', 'tree/folder/in parts.bin'])
+        refuseParts((await s3cmd(place, ['multipart', `s3://${place.bucket}`])).stdout, 'parts/')
+      },
+    },
+    {
+      says: 'setlifecycle and setcors keep what getlifecycle and info return',
+      run: async (place) => {
+        const bucket = `s3://${place.bucket}`
+        const rule = '<ID>logs</ID><Filter><Prefix>logs/</Prefix></Filter><Status>Enabled</Status><Expiration><Days>30</Days></Expiration>'
+        await writeFile(join(place.dir, 'lifecycle.xml'), `<LifecycleConfiguration><Rule>${rule}</Rule></LifecycleConfiguration>`)
+        await s3cmd(place, ['setlifecycle', 'lifecycle.xml', bucket])
+        expectParts((await s3cmd(place, ['getlifecycle', bucket])).stdout, 'logs/')
+        await s3cmd(place, ['dellifecycle', bucket])
+        const cors = '<AllowedOrigin>https://app.example</AllowedOrigin><AllowedMethod>PUT</AllowedMethod>'
+        await writeFile(join(place.dir, 'cors.xml'), `<CORSConfiguration><CORSRule>${cors}</CORSRule></CORSConfiguration>`)
+        await s3cmd(place, ['setcors', 'cors.xml', bucket])
+        expectParts((await s3cmd(place, ['info', bucket])).stdout, 'https://app.example')
+        await s3cmd(place, ['delcors', bucket])
+      },
+    },
+    {
       says: 'del --recursive deletes in batches, rb removes the bucket',
       run: async (place) => {
         await s3cmd(place, ['del', '--recursive', '--force', `s3://${place.bucket}/`])
