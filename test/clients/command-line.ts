@@ -1,5 +1,5 @@
 /**
- * `npm run clients`: runs programs of others, as Debian packages them, and the README's examples for them against a server of its own.
+ * `npm run clients`: runs programs of others, as Debian packages them, and the examples for them in README.md and docs/clients.md against a server of its own.
  * One line a check; code 0 unless a check failed. What is not installed is skipped by name.
  * Packages named as arguments, or `readme`, stand for all: `npm run clients -- awscli readme`.
  */
@@ -75,14 +75,14 @@ async function checkPrograms(server: RunningServer, dir: string): Promise<void> 
 }
 
 /** The blocks run one after the other, like a reader who follows the page, over a server with the credential that the page gives. */
-async function checkReadme(): Promise<void> {
-  const { blocks, accessKeyId, secretAccessKey } = await readReadme()
+async function checkPage(page: string): Promise<void> {
+  const { blocks, accessKeyId, secretAccessKey } = await readReadme(page)
   const server = await startServer({ env: { MATCHBOX_ACCESS_KEY_ID: accessKeyId, MATCHBOX_SECRET_ACCESS_KEY: secretAccessKey } })
   const dir = await makeReadmeDir()
   const place = { dir, address: `${server.host}:${server.port}`, env: cleanEnvironment(dir) }
   try {
     for (const block of blocks) {
-      const name = `README.md:${block.line} ${[block.language, ...block.needs].join(' ')}`
+      const name = `${block.page}:${block.line} ${[block.language, ...block.needs].join(' ')}`
       const missing = await missingFor(block, place.env)
       if (missing === undefined) await check(name, () => runBlock(block, place))
       else skip(name, missing, 1)
@@ -111,6 +111,6 @@ try {
   await server.stop()
   await rm(dir, { recursive: true, force: true })
 }
-if (isAsked('readme')) await checkReadme()
+if (isAsked('readme')) for (const page of ['README.md', 'docs/clients.md']) await checkPage(page)
 say(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`)
 process.exitCode = counts.failed === 0 ? 0 : 1

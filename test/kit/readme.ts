@@ -1,5 +1,5 @@
 /**
- * The code blocks of README.md, as things that run. A comment before each fence says what the block is:
+ * The code blocks of README.md and docs/clients.md, as things that run. A comment before each fence says what the block is:
  * `run: LANGUAGE[, needs NAME ...]` is run, `prints` is what the block before it must print (`…` stands for any text),
  * `starts the server` holds the credential that the other ones use, and `not run: REASON` stands for itself.
  */
@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { repositoryRoot } from './server.ts'
 
 export interface ReadmeBlock {
+  readonly page: string
   /** Line of the fence, from 1. */
   readonly line: number
   readonly language: 'sh' | 'js' | 'python'
@@ -29,31 +30,31 @@ export interface Readme {
 const WRITTEN_ADDRESS = '127.0.0.1:9000'
 const LANGUAGES = ['sh', 'js', 'python'] as const
 
-export async function readReadme(): Promise<Readme> {
-  return parseReadme(await readFile(join(repositoryRoot, 'README.md'), 'utf8'))
+export async function readReadme(page = 'README.md'): Promise<Readme> {
+  return parseReadme(await readFile(join(repositoryRoot, page), 'utf8'), page)
 }
 
 /** @throws {SyntaxError} when a fence has no comment that says what it is, with its line */
-export function parseReadme(text: string): Readme {
+export function parseReadme(text: string, page = 'README.md'): Readme {
   const lines = text.split('\n')
   const blocks: ReadmeBlock[] = []
   let credential: RegExpExecArray | null = null
   for (let at = 0; at < lines.length; at += 1) {
     if (!lines[at]?.startsWith('```')) continue
     const end = lines.indexOf('```', at + 1)
-    if (end === -1) throw new SyntaxError(`README.md:${at + 1}: the block has no end`)
+    if (end === -1) throw new SyntaxError(`${page}:${at + 1}: the block has no end`)
     const content = `${lines.slice(at + 1, end).join('\n')}\n`
     const mark = /^<!-- (.*) -->$/.exec(lines[at - 1] ?? '')?.[1] ?? ''
     const [, language, needs] = /^run: (\w+)(?:, needs (.+))?$/.exec(mark) ?? []
     const last = blocks.at(-1)
-    if (isLanguage(language)) blocks.push({ line: at + 1, language, needs: needs?.split(' ') ?? [], text: content, prints: undefined })
+    if (isLanguage(language)) blocks.push({ page, line: at + 1, language, needs: needs?.split(' ') ?? [], text: content, prints: undefined })
     else if (mark === 'prints' && last !== undefined) blocks[blocks.length - 1] = { ...last, prints: content }
     else if (mark === 'starts the server') credential = /MATCHBOX_ACCESS_KEY_ID=(\S+) MATCHBOX_SECRET_ACCESS_KEY=(\S+)/.exec(content)
-    else if (!/^not run: ./.test(mark)) throw new SyntaxError(`README.md:${at + 1}: no comment before the block says whether it runs`)
+    else if (!/^not run: ./.test(mark)) throw new SyntaxError(`${page}:${at + 1}: no comment before the block says whether it runs`)
     at = end
   }
   const [, accessKeyId, secretAccessKey] = credential ?? []
-  if (accessKeyId === undefined || secretAccessKey === undefined) throw new SyntaxError('README.md: no block starts the server with a credential')
+  if (accessKeyId === undefined || secretAccessKey === undefined) throw new SyntaxError(`${page}: no block starts the server with a credential`)
   return { blocks, accessKeyId, secretAccessKey }
 }
 
@@ -88,12 +89,12 @@ export async function runBlock(block: ReadmeBlock, place: ReadmePlace): Promise<
   const output = await new Promise<string>((resolve, reject) => {
     execFile(command, args, { cwd: place.dir, env: place.env, timeout: BLOCK_MS_MAX }, (error, stdout, stderr) => {
       if (error === null) resolve(stdout)
-      else reject(new Error(`the block at README.md:${block.line} failed: ${error.message}\n${stdout}${stderr}`))
+      else reject(new Error(`the block at ${block.page}:${block.line} failed: ${error.message}\n${stdout}${stderr}`))
     })
   })
   const printed = output.replaceAll(place.address, WRITTEN_ADDRESS)
   if (block.prints !== undefined && !patternOf(block.prints).test(printed)) {
-    throw new Error(`the block at README.md:${block.line} should print\n${block.prints}\nand printed\n${printed}`)
+    throw new Error(`the block at ${block.page}:${block.line} should print\n${block.prints}\nand printed\n${printed}`)
   }
 }
 
@@ -119,6 +120,8 @@ const NEEDS: Readonly<Record<string, { readonly command: string; readonly args: 
   boto3: { command: 'python3', args: ['-c', 'import boto3; print(boto3.__version__)'], oldest: '1.36' },
   rclone: { command: 'rclone', args: ['version'], oldest: '1.60' },
   restic: { command: 'restic', args: ['version'], oldest: '0.14' },
+  s3cmd: { command: 's3cmd', args: ['--version'], oldest: '2.3' },
+  duplicity: { command: 'duplicity', args: ['--version'], oldest: '0.8' },
 }
 
 /** The AWS CLI 2 learned the conditions of PutObject at another number than version 1. */
@@ -129,7 +132,7 @@ export async function missingFor(block: ReadmeBlock, env: Readonly<Record<string
   if (block.language === 'sh' && process.platform === 'win32') return 'there is no POSIX shell on Windows'
   for (const name of block.needs) {
     const need = NEEDS[name]
-    if (need === undefined) throw new SyntaxError(`README.md:${block.line}: ${name} is no program that the tests know`)
+    if (need === undefined) throw new SyntaxError(`${block.page}:${block.line}: ${name} is no program that the tests know`)
     const version = await versionOf(need.command, need.args, env)
     if (version === undefined) return `${name} is not installed`
     const oldest = OLDEST_OF_MAJOR[`${name} ${version.split('.')[0]}`] ?? need.oldest
