@@ -30,6 +30,9 @@ export interface Config {
   readonly sweepGraceMs: number
   readonly lifecycleDayMs: number
   readonly connectionsMax: number
+  /** undefined: no websites are served. */
+  readonly websitePort?: number
+  readonly websiteDomains: readonly string[]
   /** The first one wraps new keys. */
   readonly encryptionKeys: readonly MasterKey[]
   readonly encryptionKeyFile?: string
@@ -182,6 +185,20 @@ export const OPTIONS: Table = {
     parse: wholeNumber(1, 1_000_000),
     help: 'connections open at one time, in each server process',
   },
+  websitePort: {
+    env: 'MATCHBOX_WEBSITE_PORT',
+    placeholder: 'PORT',
+    default: undefined,
+    parse: wholeNumber(0, 65_535),
+    help: 'TCP port of the websites of buckets, beside the S3 port; 0 takes a free one, and the log names it; without it none is served',
+  },
+  websiteDomains: {
+    env: 'MATCHBOX_WEBSITE_DOMAIN',
+    placeholder: 'NAMES',
+    default: '',
+    parse: listOf(domainName),
+    help: 'comma list of domains whose subdomains are the websites of the buckets of that name; /BUCKET/ always works',
+  },
   encryptionKeys: {
     env: 'MATCHBOX_ENCRYPTION_KEYS',
     placeholder: 'NAME=KEY,...',
@@ -249,7 +266,7 @@ export function loadConfig(env: Environment, flags: FlagValues = {}, unknownFlag
       mistakes.push(`${source} ${(error as Error).message}`)
     }
   }
-  mistakes.push(...credentialMistakes(values, given), ...encryptionMistakes(values))
+  mistakes.push(...credentialMistakes(values, given), ...encryptionMistakes(values), ...websiteMistakes(values))
   if (mistakes.length > 0) throw new ConfigError(mistakes)
   return Object.freeze(values) as unknown as Config
 }
@@ -310,6 +327,17 @@ function credentialMistakes(values: Partial<Config>, given: ReadonlySet<string>)
 function encryptionMistakes({ encryptionKeys = [], encryptionKeyFile }: Partial<Config>): readonly string[] {
   if (encryptionKeys.length === 0 || encryptionKeyFile === undefined) return []
   return [`${OPTIONS.encryptionKeys.env} and ${OPTIONS.encryptionKeyFile.env} were both given: which key seals would be a guess`]
+}
+
+function websiteMistakes({ websitePort, websiteDomains = [], port, workers }: Partial<Config>): readonly string[] {
+  const { env } = OPTIONS.websitePort
+  if (websitePort === undefined) return websiteDomains.length === 0 ? [] : [`${OPTIONS.websiteDomains.env} was given without ${env}`]
+  if (websitePort === 0) {
+    return workers === undefined || workers === 1
+      ? []
+      : [`${env} must name a port when ${OPTIONS.workers.env} asks for several processes: each would take another free one`]
+  }
+  return websitePort === port ? [`${env} and ${OPTIONS.port.env} are the same: websites must not have the origin of the S3 endpoint`] : []
 }
 
 function unknownVariableMistakes(env: Environment): readonly string[] {

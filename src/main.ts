@@ -13,6 +13,8 @@ import type { Credential } from './domain/model.ts'
 import { type OpenStoresOptions, openStores, type Stores } from './engine/stores.ts'
 import { createServer } from './http/app.ts'
 import { configsOfNewBucket } from './http/bucket-settings.ts'
+import type { Services } from './http/services.ts'
+import { createWebsiteServer } from './http/website/server.ts'
 import { startLifecycle } from './jobs/lifecycle.ts'
 import { startSweeper } from './jobs/sweeper.ts'
 import { type MasterKey, readMasterKeyFile } from './storage/master-keys.ts'
@@ -74,12 +76,18 @@ export async function serve(config: Config): Promise<void> {
 
   if (config.workers === 1) {
     const metrics = createMetrics()
-    const running = await startServer({ config, log, stores, root, metrics, port: config.port })
+    const running = await startServers({ config, log, stores, root, metrics, port: config.port })
     endOnSignal(log, () => running.stop().then(closeAll))
     reportReady(config.host, running.port)
     return
   }
-  const workers = await runWorkers({ count: config.workers, port: config.port, generation: stores.generation, log })
+  const workers = await runWorkers({
+    count: config.workers,
+    port: config.port,
+    otherPort: config.websitePort,
+    generation: stores.generation,
+    log,
+  })
   endOnSignal(log, () => workers.stop().then(closeAll), workers.kill)
   reportReady(config.host, workers.port)
 }
@@ -92,7 +100,7 @@ async function serveAsWorker(config: Config, log: Log): Promise<void> {
   const share = shareDirectory(config.dataDir)
   const stores = await openStoresOf(config, { generation, onFatal: endWhenUnknown(log) })
   const metrics = metricsOfAll(createMetrics(), link)
-  const running = await startServer({ config, log, stores, root, metrics, port })
+  const running = await startServers({ config, log, stores, root, metrics, port })
   // Signals reach the process above, too, and it knows the order.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
   void link.stop.then(() => endAfter(log, () => stopAll(running, stores, share)))
@@ -186,33 +194,42 @@ interface RunningServer {
   stop(): Promise<void>
 }
 
-async function startServer({ config, log, stores, root, metrics, port }: ServerParts): Promise<RunningServer> {
+/** The websites first: who waits for the S3 endpoint may visit them then, too. */
+async function startServers({ config, log, stores, root, metrics, port }: ServerParts): Promise<RunningServer> {
   let isStopping = false
-  const server = createServer({
+  const services: Services = {
     config: { ...config, defaultOwnership: ownershipOfNewBuckets(config) },
     stores,
     log,
     metrics,
     rootCredential: root,
     isReady: () => !isStopping,
-  })
-  server.maxConnections = config.connectionsMax
-  const sockets = new Set<Socket>()
-  server.on('connection', (socket) => {
-    metrics.connectionOpened()
-    sockets.add(socket)
-    socket.once('close', () => {
-      metrics.connectionClosed()
-      sockets.delete(socket)
-    })
-  })
-  await listen(server, config.host, port)
+  }
+  const { host, websitePort, websiteDomains } = config
+  const websites = websitePort === undefined ? undefined : await start(createWebsiteServer(services, websiteDomains), websitePort)
+  if (websites !== undefined) log.info('websites ready', { url: urlOf(host, websites.port) })
+  const s3 = await start(createServer(services), port)
   return {
-    port: (server.address() as AddressInfo).port,
-    stop: () => {
+    port: s3.port,
+    stop: async () => {
       isStopping = true
-      return drain(server, sockets, log)
+      await Promise.all([s3.stop(), websites?.stop()])
     },
+  }
+
+  async function start(server: Server, wantedPort: number): Promise<RunningServer> {
+    server.maxConnections = config.connectionsMax
+    const sockets = new Set<Socket>()
+    server.on('connection', (socket) => {
+      metrics.connectionOpened()
+      sockets.add(socket)
+      socket.once('close', () => {
+        metrics.connectionClosed()
+        sockets.delete(socket)
+      })
+    })
+    await listen(server, host, wantedPort)
+    return { port: (server.address() as AddressInfo).port, stop: () => drain(server, sockets, log) }
   }
 }
 
@@ -249,7 +266,11 @@ function drain(server: Server, sockets: ReadonlySet<Socket>, log: Log): Promise<
 
 /** The one line on standard output that others wait for. */
 function reportReady(host: string, port: number): void {
-  process.stdout.write(`matchbox ready http://${host.includes(':') ? `[${host}]` : host}:${port}\n`)
+  process.stdout.write(`matchbox ready ${urlOf(host, port)}\n`)
+}
+
+function urlOf(host: string, port: number): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 /** The first SIGTERM or SIGINT ends the server in order, a second one at once. */

@@ -37,6 +37,8 @@ export interface WorkersOptions {
   readonly count: number
   /** 0: a free one, the same for all. */
   readonly port: number
+  /** That they listen on besides, and before. */
+  readonly otherPort: number | undefined
   readonly generation: number
   readonly log: Log
 }
@@ -50,7 +52,7 @@ export interface Workers {
 }
 
 /** Start the workers; resolves when all listen. A worker that cannot start ends the whole process with exit code 1: it has said why. */
-export async function runWorkers({ count, port, generation, log }: WorkersOptions): Promise<Workers> {
+export async function runWorkers({ count, port, otherPort, generation, log }: WorkersOptions): Promise<Workers> {
   // Each worker accepts for itself. Node's default, to accept here and to hand connections over, loses those that are on their way to a worker
   // that dies: they stay open and nobody ever answers.
   cluster.schedulingPolicy = cluster.SCHED_NONE
@@ -89,7 +91,8 @@ export async function runWorkers({ count, port, generation, log }: WorkersOption
       onDeath(worker, code, signal)
     })
     return new Promise((resolve) => {
-      worker.once('listening', (address: { readonly port: number }) => {
+      worker.on('listening', (address: { readonly port: number }) => {
+        if (address.port === otherPort) return
         hasListened = true
         portInUse ??= address.port
         // It asked for port 0 when the last of the others had just died: nobody knows of its port.

@@ -42,7 +42,7 @@ listed: those of the signature, of \`aws-chunked\` framing and of checksums, and
 *Permission* is the action that the caller needs. Without policies it comes down to this: the root credential may do everything, any other credential
 everything on the buckets of its own owner.
 *Level* says what comes of it: \`enforced\` operations are done and obeyed; of \`stored\` ones (${stored.length} here) the document is checked, kept and returned,
-and nothing else obeys it. So an ACL lets nobody in, a replication rule copies nothing, and a notification is never sent. Two things beside are
+and nothing else obeys it. So an ACL lets nobody in but visitors of a [website](websites.md), a replication rule copies nothing, and a notification is never sent. Two things beside are
 obeyed: ownership controls decide whether a bucket takes ACLs and who owns what is written, and \`BlockPublicAcls\` refuses public ACLs.
 
 ${table(

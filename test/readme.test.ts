@@ -37,7 +37,6 @@ for (const [block, reason] of missing) {
 
 /** An operation for each thing that the README says is refused. */
 const REFUSED: Readonly<Record<string, OperationName>> = {
-  'static websites': 'PutBucketWebsite',
   'S3 Select': 'SelectObjectContent',
   'the metadata tables': 'CreateBucketMetadataConfiguration',
 }

@@ -83,3 +83,9 @@ export const DRAIN_MS_MAX = 20_000
 export const DRAIN_PAUSE_MS_MAX = 2000
 /** For the rest of a small body behind its answer, which is read so that the connection can live on. */
 export const REST_MS_MAX = 60_000
+
+/** https://docs.aws.amazon.com/AmazonS3/latest/userguide/how-to-page-redirect.html; one character a byte, as headers come. */
+export const REDIRECT_LOCATION_BYTES_MAX = 2048
+
+/** Routing rules of a website: https://docs.aws.amazon.com/AmazonS3/latest/userguide/how-to-page-redirect.html */
+export const ROUTING_RULES_MAX = 50

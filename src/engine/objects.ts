@@ -1,5 +1,6 @@
 /** S3's semantics of objects over both stores: bytes first, commit second, discard on refusal. */
 import { checksumHexOf, checksumOf, Digests, md5Hex } from '../checksum/digests.ts'
+import { copiedMetadata } from '../domain/copied-metadata.ts'
 import { partsCount } from '../domain/etag.ts'
 import { formatHttpDate } from '../domain/http-date.ts'
 import { PUT_BYTES_MAX } from '../domain/limits.ts'
@@ -217,6 +218,8 @@ export interface OpenObjectInput {
   readonly partNumber: number | undefined
   /** Whether `If-Range` lets the range stand for this version. */
   readonly rangeHolds: (version: ObjectVersion) => boolean
+  /** Throws where the caller may not have this very version; before anything about it is judged. */
+  readonly permit?: ((version: ObjectVersion) => void) | undefined
   readonly nowMs: number
   readonly withContent: boolean
   /** Of SSE-C. */
@@ -244,6 +247,7 @@ export async function openObject(stores: Stores, input: OpenObjectInput): Promis
   let missingContentId: number | undefined
   for (;;) {
     const version = findVersion(stores, input.bucket, input.key, input.versionId)
+    input.permit?.(version)
     checkCustomerKey(version.traits, input.customerKey)
     const decision = decideRead(input.when, version, input.nowMs)
     if (decision.kind === 'failed') throw preconditionFailed(decision.condition, version)
@@ -322,8 +326,9 @@ export interface CopyObjectInput {
   readonly when: Precondition
   readonly ownerId: string
   readonly storageClass: string
-  /** undefined: the source's. */
+  /** undefined: the source's, with `redirectLocation` instead of its own. */
   readonly metadata: ObjectMetadata | undefined
+  readonly redirectLocation: string | undefined
   readonly traits: VersionTraits
   readonly protection: Protection | undefined
   readonly keepsTags: boolean
@@ -339,7 +344,7 @@ export type CopyObjectOutput = Committed & { readonly source: ObjectVersion; rea
  * are written anew: then the source was judged when it was opened, and what was opened is what is copied.
  */
 export async function copyObject(stores: Stores, input: CopyObjectInput): Promise<CopyObjectOutput> {
-  const { source, bucket, key, ownerId, storageClass, metadata, keepsTags, protection } = input
+  const { source, bucket, key, ownerId, storageClass, metadata, redirectLocation, keepsTags, protection } = input
   const traits = withEncryption(input.traits, protection)
   const { customerKey, ...place } = source
   for (;;) {
@@ -356,7 +361,8 @@ export async function copyObject(stores: Stores, input: CopyObjectInput): Promis
     const checksum = await otherChecksum(stores, found, input.checksumAlgorithm)
     if (checksum === 'source-changed') continue
     const { contentId } = found
-    const copy = { source: place, bucketId: bucket.id, key, ownerId, storageClass, metadata, traits, keepsTags, checksum, contentId }
+    const bucketId = bucket.id
+    const copy = { source: place, bucketId, key, ownerId, storageClass, metadata, redirectLocation, traits, keepsTags, checksum, contentId }
     const result = await stores.metadata.copyVersion(copy, condition)
     switch (result.kind) {
       case 'committed':
@@ -396,7 +402,7 @@ async function copyBytes(
     const { etag, sizeBytes, checksum } = received
     const tags = input.keepsTags ? source.traits.tags : undefined
     const traits = withEncryption(tags === undefined ? input.traits : { ...input.traits, tags }, protection)
-    const metadata = input.metadata ?? source.metadata
+    const metadata = input.metadata ?? copiedMetadata(source.metadata, input.redirectLocation)
     const version = { bucketId: bucket.id, key, etag, sizeBytes, content: received.content, ownerId, storageClass, metadata, checksum, traits }
     return { ...(await commitNew(stores, bucket, version, condition)), etag, source, checksum }
   } finally {

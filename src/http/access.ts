@@ -1,17 +1,19 @@
 /** What authorization may ask of a request and of what is stored: looked up at most once each, and only when it counts. */
-import type { IncomingMessage } from 'node:http'
-import type { AccessRecords, ObjectName, OwnedVersion } from '../auth/authorize.ts'
+import type { Socket } from 'node:net'
+import { type AccessRecords, authorize, type ObjectName, type OwnedVersion } from '../auth/authorize.ts'
 import type { Facts, Policy } from '../auth/iam-policy.ts'
 import { parsePolicy } from '../auth/iam-policy-document.ts'
 import { parseIsoInstant } from '../domain/http-date.ts'
-import { type Bucket, type Grant, hasConfig, type Identity, type ObjectVersion } from '../domain/model.ts'
+import { type Bucket, type Grant, hasConfig, type Identity, type ObjectVersion, type Tag } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import type { Stores } from '../engine/stores.ts'
 import { BUCKET_ACL_CONFIG, ownershipOf, POLICY_CONFIG, publicAccessBlockOf } from './bucket-settings.ts'
+import type { ServiceCall } from './call.ts'
 import type { S3Request } from './request.ts'
+import type { Services } from './services.ts'
 import { parseTaggingHeader } from './tagging.ts'
 
-export function accessRecords(stores: Stores): AccessRecords {
+function accessRecords(stores: Stores): AccessRecords {
   const { metadata } = stores
   return {
     policy: (bucket) => policyOf(stores, bucket),
@@ -57,26 +59,40 @@ export function policyOf({ metadata }: Stores, bucket: Bucket): Policy | undefin
   return policy
 }
 
-/** What the decision is about, beside the request itself. */
-export interface FactsAbout {
+/** What every question of a request has in common. */
+export interface Asker {
+  readonly services: Services
   readonly request: S3Request
-  readonly message: IncomingMessage
+  readonly socket: Socket
   readonly identity: Identity
-  readonly stores: Stores
   readonly nowMs: number
-  readonly bucket: Bucket | undefined
-  readonly object: ObjectName | undefined
   /** Whether the operation makes an object, and not a part of one. */
   readonly createsObject: boolean
+}
+
+/** Asks for a request. @param own the object that the request names in `bucket`, for questions that name none */
+export function permissions(asker: Asker, bucket: Bucket | undefined, own: ObjectName | undefined): ServiceCall['allow'] {
+  const { services, identity } = asker
+  const records = accessRecords(services.stores)
+  return (action, target, named, tags) => {
+    const object = named ?? (target === bucket ? own : undefined)
+    const facts = factsOf({ ...asker, bucket: target, object, tags })
+    authorize({ identity, action, bucket: target, object, facts }, records, services.config.anonymous)
+  }
+}
+
+interface FactsAbout extends Asker {
+  readonly bucket: Bucket | undefined
+  readonly object: ObjectName | undefined
   /** Tags that are to be set by a document, not by a header. */
-  readonly tags?: readonly (readonly [key: string, value: string])[]
+  readonly tags: readonly Tag[] | undefined
 }
 
 /**
  * Condition keys by name, in lower case.
  * https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html#amazons3-policy-keys
  */
-export function factsOf(about: FactsAbout): Facts {
+function factsOf(about: FactsAbout): Facts {
   return (name) => {
     const found = factOf(about, name)
     return typeof found === 'string' ? [found] : found === undefined || found.length === 0 ? undefined : found
@@ -104,7 +120,7 @@ const REQUEST_TAG = 's3:requestobjecttag/'
 const DAY_MS = 86_400_000
 
 function factOf(about: FactsAbout, name: string): string | readonly string[] | undefined {
-  const { request, message, identity, nowMs, bucket } = about
+  const { request, socket, identity, nowMs, bucket } = about
   const header = HEADER_FACTS[name] ?? (name.startsWith('s3:x-amz-') ? name.slice('s3:'.length) : undefined)
   if (header === 'x-amz-copy-source') return request.value(header)?.replace(/^\//, '')
   if (header !== undefined) return request.value(header)
@@ -133,9 +149,9 @@ function factOf(about: FactsAbout, name: string): string | readonly string[] | u
     case 'aws:resourceaccount':
       return bucket?.ownerId
     case 'aws:sourceip':
-      return message.socket.remoteAddress?.replace(/^::ffff:(?=\d+\.)/i, '')
+      return socket.remoteAddress?.replace(/^::ffff:(?=\d+\.)/i, '')
     case 'aws:securetransport':
-      return String((message.socket as { readonly encrypted?: boolean }).encrypted === true)
+      return String((socket as { readonly encrypted?: boolean }).encrypted === true)
     case 'aws:currenttime':
       return new Date(nowMs).toISOString()
     case 'aws:epochtime':
@@ -155,14 +171,12 @@ function factOf(about: FactsAbout, name: string): string | readonly string[] | u
   }
 }
 
-type Tags = readonly (readonly [key: string, value: string])[]
-
 /** Condition keys are not case-sensitive, tags are: all that differ in nothing else count. */
-function valuesOf(tags: Tags, name: string): readonly string[] {
+function valuesOf(tags: readonly Tag[], name: string): readonly string[] {
   return tags.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value)
 }
 
-function existingTags({ stores, bucket, object }: FactsAbout): Tags {
+function existingTags({ services: { stores }, bucket, object }: FactsAbout): readonly Tag[] {
   if (bucket === undefined || object === undefined) return []
   const traits = findNamed(stores, bucket, object)?.traits
   if (traits?.isUnreadable === true) throw new Error('the tags of the version cannot be read')
@@ -170,7 +184,7 @@ function existingTags({ stores, bucket, object }: FactsAbout): Tags {
 }
 
 /** A header that is not well-formed has no tags; the operation refuses it. */
-function requestTags({ request, tags }: FactsAbout): Tags {
+function requestTags({ request, tags }: FactsAbout): readonly Tag[] {
   if (tags !== undefined) return tags
   const header = request.value('x-amz-tagging')
   if (header === undefined) return []

@@ -107,6 +107,20 @@ export function createServer(services: Services, options: ServerOptions = {}): S
   }
 
   const callback = app.callback()
+  // Koa settles the promise: what a handler throws is answered, or goes to the error event
+  return hardenedServer((message, response) => void callback(message, response), bodies, nextRequestId, options)
+}
+
+/**
+ * A node:http server with our limits and refusals around whatever answers.
+ * @param bodies that are being read, with their answers: one that stalls is ended
+ */
+export function hardenedServer(
+  run: (message: IncomingMessage, response: ServerResponse) => void,
+  bodies: ReadonlyMap<HttpRequestBody, ServerResponse>,
+  nextRequestId: () => string,
+  options: ServerOptions = {},
+): Server {
   const lastAnswers = new WeakMap<Duplex, ServerResponse>()
   /**
    * Node hands out pipelined requests as it parses them. They are taken one after the other: a read behind a write must see it
@@ -114,12 +128,10 @@ export function createServer(services: Services, options: ServerOptions = {}): S
    */
   const handle = (message: IncomingMessage, response: ServerResponse): void => {
     const { socket } = message
-    // Koa settles the promise: what a handler throws is answered, or goes to the error event
-    const run = (): void => void callback(message, response)
     const earlier = response.socket === null ? lastAnswers.get(socket) : undefined
     lastAnswers.set(socket, response)
-    if (earlier === undefined) run()
-    else earlier.once('close', () => (socket.writable ? run() : undefined))
+    if (earlier === undefined) run(message, response)
+    else earlier.once('close', () => (socket.writable ? run(message, response) : undefined))
   }
   const server = createHttpServer(
     {
@@ -177,7 +189,7 @@ function conditionOutcome(status: number): ConditionOutcome | undefined {
 }
 
 /** Ids that are unique over processes and cheap: a random beginning, then a counter. */
-function requestIds(): () => string {
+export function requestIds(): () => string {
   const prefix = randomBytes(6).toString('hex').toUpperCase()
   let count = 0
   return () => prefix + (count++).toString(36).toUpperCase().padStart(8, '0')

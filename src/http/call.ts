@@ -31,6 +31,8 @@ export function may(call: Pick<ServiceCall, 'allow'>, action: string, bucket: Bu
 
 export type BucketCall = ServiceCall & { readonly bucket: Bucket }
 export type ObjectCall = BucketCall & { readonly key: string }
+/** Of who reads and sends nothing. */
+export type ReadCall = Omit<ObjectCall, 'body'>
 
 /** For a form that may be signed in its body: who sends it is known only when the body was read so far. */
 export type FormCall = BucketNameCall & {

@@ -3,12 +3,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { authenticate } from '../auth/authenticate.ts'
 import { authenticateForm } from '../auth/authenticate-form.ts'
 import { twoMechanisms } from '../auth/authentication.ts'
-import { authorize, type ObjectName } from '../auth/authorize.ts'
 import { parseEntityTagCondition } from '../domain/etag.ts'
 import { type Bucket, hasConfig, type Identity } from '../domain/model.ts'
 import { bucketNameProblem, checkKey } from '../domain/names.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { accessRecords, factsOf } from './access.ts'
+import { permissions } from './access.ts'
 import { POLICY_CONFIG } from './bucket-settings.ts'
 import { type BucketCall, type BucketNameCall, type FormCall, may, type ObjectCall, requiredBucket, type ServiceCall } from './call.ts'
 import { preflight } from './cors.ts'
@@ -65,17 +64,12 @@ export async function dispatch(
 
   const row = operation.kind === 'no-row' ? undefined : operation.found.operation
   const action = operation.kind === 'no-row' ? 's3:Unknown' : actionOf(operation.found, request)
-  const records = accessRecords(stores)
   const createsObject = row?.createsObject === true
   const enter = (who: Identity, asked: S3Request, key: string | undefined): Entered => {
     answered.accessKeyId = who.accessKeyId
     const bucket = findBucketFor(services, request, row)
-    const own: ObjectName | undefined = key === undefined ? undefined : { key, versionId: versionIdOf(asked) }
-    const allow: ServiceCall['allow'] = (wanted, target, named, tags) => {
-      const object = named ?? (target === bucket ? own : undefined)
-      const facts = factsOf({ request: asked, message, identity: who, stores, nowMs, bucket: target, object, createsObject, ...(tags && { tags }) })
-      authorize({ identity: who, action: wanted, bucket: target, object, facts }, records, config.anonymous)
-    }
+    const own = key === undefined ? undefined : { key, versionId: versionIdOf(asked) }
+    const allow = permissions({ services, request: asked, socket: message.socket, identity: who, nowMs, createsObject }, bucket, own)
     // only a policy can tell one key from another
     if (row?.isPerKey !== true || bucket === undefined || !hasConfig(bucket, POLICY_CONFIG)) allow(action, bucket)
     checkExpectedOwner(request, bucket)

@@ -15,6 +15,7 @@ import {
 import * as tagging from './handlers/tagging.ts'
 import { LIFECYCLE } from './lifecycle-document.ts'
 import type { Operation } from './operations.ts'
+import { WEBSITE } from './website-document.ts'
 
 type Document = documents.BucketDocument
 type Kind = documents.ConfigurationKind
@@ -78,6 +79,10 @@ export const DOCUMENT_OPERATIONS = {
   GetBucketCors: { ...bucketRow('GET', [CORS.config], 's3:GetBucketCORS'), handle: getDocument(CORS) },
   PutBucketCors: { ...bucketRow('PUT', [CORS.config], 's3:PutBucketCORS'), handle: putDocument(CORS) },
   DeleteBucketCors: { ...bucketRow('DELETE', [CORS.config], 's3:PutBucketCORS'), handle: deleteDocument(CORS) },
+
+  GetBucketWebsite: { ...bucketRow('GET', [WEBSITE.config], 's3:GetBucketWebsite'), handle: getDocument(WEBSITE) },
+  PutBucketWebsite: { ...bucketRow('PUT', [WEBSITE.config], 's3:PutBucketWebsite'), handle: putDocument(WEBSITE) },
+  DeleteBucketWebsite: { ...bucketRow('DELETE', [WEBSITE.config], 's3:DeleteBucketWebsite'), handle: deleteDocument(WEBSITE) },
 
   GetPublicAccessBlock: {
     ...bucketRow('GET', [documents.PUBLIC_ACCESS_BLOCK.config], 's3:GetBucketPublicAccessBlock'),

@@ -6,7 +6,10 @@ import { LIFECYCLE_CONFIG } from '../storage/metadata-store.ts'
 import type { BucketCall } from './call.ts'
 
 /** `x-amz-expiration` of a current version, as name and value; nothing where no rule lets it expire. */
-export function expirationHeader({ bucket, stores, services }: BucketCall, version: Expiring): readonly string[] {
+export function expirationHeader(
+  { bucket, stores, services }: Pick<BucketCall, 'bucket' | 'stores' | 'services'>,
+  version: Expiring,
+): readonly string[] {
   if (!hasConfig(bucket, LIFECYCLE_CONFIG)) return []
   const document = stores.metadata.findConfig(bucket.id, LIFECYCLE_CONFIG)
   const expiry = document === undefined ? undefined : expiryOf(rulesOf(document), version, services.config.lifecycleDayMs)

@@ -81,7 +81,7 @@ export function requireLockOf({ stores, bucket }: BucketCall): void {
 }
 
 /** The lock of a version, to who may know of it. */
-export function lockHeaders(call: BucketCall, { traits }: ObjectVersion): string[] {
+export function lockHeaders(call: Pick<BucketCall, 'allow' | 'bucket'>, { traits }: ObjectVersion): string[] {
   const headers: string[] = []
   const { retention, hasLegalHold } = traits
   if (retention !== undefined && may(call, 's3:GetObjectRetention', call.bucket)) {

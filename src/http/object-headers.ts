@@ -1,8 +1,9 @@
 /** What a client attaches to an object, read from a request and written to a response. */
 import mime from 'mime-types'
 import { checksumOf, isChecksumValue } from '../checksum/digests.ts'
+import { REDIRECT_LOCATION } from '../domain/copied-metadata.ts'
 import { formatHttpDate } from '../domain/http-date.ts'
-import { USER_METADATA_BYTES_MAX } from '../domain/limits.ts'
+import { REDIRECT_LOCATION_BYTES_MAX, USER_METADATA_BYTES_MAX } from '../domain/limits.ts'
 import {
   type Bucket,
   CHECKSUM_ALGORITHMS,
@@ -26,7 +27,7 @@ const SYSTEM_HEADERS: Readonly<Record<string, string>> = {
   'content-language': 'Content-Language',
   'content-type': 'Content-Type',
   expires: 'Expires',
-  'x-amz-website-redirect-location': 'x-amz-website-redirect-location',
+  [REDIRECT_LOCATION]: REDIRECT_LOCATION,
 }
 
 const STORAGE_CLASSES = new Set([
@@ -53,6 +54,7 @@ export function readMetadata(request: S3Request, key: string, compatibility: Com
     if (value === undefined || value === '') continue
     headers[name] = headerValue(name, value)
   }
+  checkRedirectLocation(headers[REDIRECT_LOCATION])
   const encoding = headers['content-encoding']
   if (encoding !== undefined) {
     // the framing of the upload is not a property of the object
@@ -65,6 +67,27 @@ export function readMetadata(request: S3Request, key: string, compatibility: Com
   }
   headers['content-type'] ??= (compatibility === 'aws' ? false : mime.lookup(key)) || UNKNOWN_TYPE
   return { headers, user: readUserMetadata(request) }
+}
+
+/**
+ * Where a website sends the browser instead: to a key of the same bucket, or to another place.
+ * @throws {S3Error} InvalidRedirectLocation, InvalidArgument
+ */
+export function readRedirectLocation(request: S3Request): string | undefined {
+  const value = request.value(REDIRECT_LOCATION)
+  if (value === undefined || value === '') return undefined
+  checkRedirectLocation(value)
+  return headerValue(REDIRECT_LOCATION, value)
+}
+
+function checkRedirectLocation(location: string | undefined): void {
+  if (location === undefined) return
+  if (location.length > REDIRECT_LOCATION_BYTES_MAX) {
+    throw new S3Error('InvalidRedirectLocation', {
+      message: `The length of website redirect location cannot exceed ${REDIRECT_LOCATION_BYTES_MAX} characters.`,
+    })
+  }
+  if (!/^(?:\/|https?:\/\/)/i.test(location)) throw new S3Error('InvalidRedirectLocation')
 }
 
 const USER_PREFIX = 'x-amz-meta-'

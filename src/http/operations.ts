@@ -334,9 +334,6 @@ export const OPERATIONS = {
   GetBucketEncryption: { ...get('encryption', 's3:GetEncryptionConfiguration'), resource: 'bucket', handle: encrypting.getBucketEncryption },
   PutBucketEncryption: { ...put('encryption', 's3:PutEncryptionConfiguration'), resource: 'bucket', handle: encrypting.putBucketEncryption },
   DeleteBucketEncryption: { ...del('encryption', 's3:PutEncryptionConfiguration'), resource: 'bucket', handle: encrypting.deleteBucketEncryption },
-  GetBucketWebsite: { ...get('website', 's3:GetBucketWebsite'), resource: 'bucket' },
-  PutBucketWebsite: { ...put('website', 's3:PutBucketWebsite'), resource: 'bucket' },
-  DeleteBucketWebsite: { ...del('website', 's3:DeleteBucketWebsite'), resource: 'bucket' },
 
   // metadata tables and directory buckets
   CreateBucketMetadataConfiguration: {

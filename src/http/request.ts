@@ -42,6 +42,9 @@ const SIGNATURE_PARAMETERS = new Set([
 /** The query of a URL that is presigned by version 2. */
 const V2_PARAMETERS = new Set(['AWSAccessKeyId', 'Expires', 'Signature'])
 
+/** Of a message as node:http has parsed it. */
+export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'rawHeaders' | 'httpVersion'>
+
 export class S3Request implements SignedRequest {
   readonly method: string
   readonly rawPath: string
@@ -58,7 +61,7 @@ export class S3Request implements SignedRequest {
   readonly #hoisted: Map<string, string> | undefined
 
   /** @throws {S3Error} InvalidURI, InvalidRequest, InvalidArgument, NotImplemented (a transfer coding other than chunked) */
-  constructor(message: IncomingMessage, domains: readonly string[]) {
+  constructor(message: RequestHead, domains: readonly string[]) {
     this.method = message.method ?? ''
     const target = message.url ?? ''
     const mark = target.indexOf('?')

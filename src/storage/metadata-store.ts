@@ -211,8 +211,9 @@ export interface NewCopy {
   readonly key: string
   readonly ownerId: string
   readonly storageClass: string
-  /** undefined: the source's. */
+  /** undefined: the source's, with `redirectLocation` instead of its own. */
   readonly metadata: ObjectMetadata | undefined
+  readonly redirectLocation: string | undefined
   /** Those of the source are not copied, except its tags where `keepsTags`. */
   readonly traits: VersionTraits
   readonly keepsTags: boolean

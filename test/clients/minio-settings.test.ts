@@ -194,6 +194,18 @@ test('minio-js is told by name of what Matchbox does not do, and nothing changes
     outputSerialization: { CSV: {} },
   })
   t.is(await codeOf(select), 'NotImplemented')
-  t.is(await codeOf(client.setBucketPolicy(bucket, '{"Version":"2012-10-17","Statement":[]}')), 'NotImplemented')
   t.is(await text(await client.getObject(bucket, 'k.csv')), 'a,b\n1,2\n')
+})
+
+test('minio-js sets, reads and removes the policy of a bucket', async (t) => {
+  const bucket = await newBucket('minio-policy')
+  const statement = { Effect: 'Allow', Principal: { AWS: ['*'] }, Action: ['s3:GetObject'], Resource: [`arn:aws:s3:::${bucket}/open/*`] }
+  const policy = JSON.stringify({ Version: '2012-10-17', Statement: [statement] })
+  await client.setBucketPolicy(bucket, policy)
+  t.deepEqual(JSON.parse(await client.getBucketPolicy(bucket)), JSON.parse(policy))
+  await client.putObject(bucket, 'open/k', 'x')
+  t.is((await fetch(`${server.url}/${bucket}/open/k`)).status, 200)
+  // an empty policy is how minio-js removes it
+  await client.setBucketPolicy(bucket, '')
+  t.is((await fetch(`${server.url}/${bucket}/open/k`)).status, 403)
 })

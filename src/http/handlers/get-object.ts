@@ -11,7 +11,7 @@ import { findVersion, openObject } from '../../engine/objects.ts'
 import { checkCustomerKey } from '../../engine/protection.ts'
 import { preconditionFailed } from '../../engine/refusals.ts'
 import { ownedVersion } from '../access.ts'
-import type { ObjectCall } from '../call.ts'
+import type { ObjectCall, ReadCall } from '../call.ts'
 import { encryptionHeaders, readCustomerKey, refuseMethodHeaders } from '../encryption-headers.ts'
 import { expirationHeader } from '../expiration-header.ts'
 import { lockHeaders } from '../lock-headers.ts'
@@ -29,7 +29,7 @@ export function headObject(call: ObjectCall): Promise<S3Response> {
   return answerObject(call, false)
 }
 
-async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3Response> {
+export async function answerObject(call: ReadCall, withContent: boolean): Promise<S3Response> {
   const { request, bucket, key, stores, nowMs } = call
   const hasQuery = request.query.length > 0
   const overrides = hasQuery ? readOverrides(call) : NO_OVERRIDES
@@ -45,12 +45,12 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
     range,
     partNumber,
     rangeHolds: (version) => ifRangeHolds(request.value('if-range'), version, nowMs),
+    permit: (version) => checkServed(call, version),
     nowMs,
     withContent,
     customerKey: readCustomerKey(request),
   })
   const { version } = opened
-  checkServed(call, version)
   const headers = validatorHeaders(bucket, version)
   if (opened.kind === 'not-modified') return { status: 304, headers: [...headers, ...metadataHeaders(version, NO_OVERRIDES, true)] }
   headers.push(
@@ -85,7 +85,7 @@ async function answerObject(call: ObjectCall, withContent: boolean): Promise<S3R
  * Another version may have come between the question who may read and the answer: what is served is what the answer must be right for.
  * @throws {S3Error} AccessDenied
  */
-function checkServed(call: ObjectCall, served: ObjectVersion): void {
+function checkServed(call: ReadCall, served: ObjectVersion): void {
   const { identity, bucket, key } = call
   if (identity.kind === 'root' || identity.owner.id === bucket.ownerId) return
   const versionId = readVersionId(call)
@@ -94,14 +94,14 @@ function checkServed(call: ObjectCall, served: ObjectVersion): void {
 }
 
 /** @throws {S3Error} InvalidArgument */
-export function readVersionId({ request }: ObjectCall): string | undefined {
+export function readVersionId({ request }: ReadCall): string | undefined {
   const versionId = request.parameter('versionId')
   if (versionId !== undefined) checkVersionId(versionId)
   return versionId
 }
 
 /** @throws {S3Error} InvalidArgument, InvalidRequest */
-function readPartNumber({ request }: ObjectCall, range: string | undefined): number | undefined {
+function readPartNumber({ request }: ReadCall, range: string | undefined): number | undefined {
   const text = request.parameter('partNumber')
   if (text === undefined) return undefined
   const partNumber = parsePartNumber(text)
@@ -134,7 +134,7 @@ function ifRangeHolds(ifRange: string | undefined, version: ObjectVersion, nowMs
 const OVERRIDE_PREFIX = 'response-'
 const NO_OVERRIDES: Readonly<Record<string, string>> = {}
 
-function readOverrides({ request, identity }: ObjectCall): Readonly<Record<string, string>> {
+function readOverrides({ request, identity }: ReadCall): Readonly<Record<string, string>> {
   let overrides: Record<string, string> | undefined
   for (const [name] of request.query) {
     if (!name.startsWith(OVERRIDE_PREFIX)) continue

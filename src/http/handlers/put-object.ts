@@ -11,7 +11,7 @@ import { type ObjectCall, requiredBucket } from '../call.ts'
 import { encryptionHeaders, readProtection, readSourceCustomerKey } from '../encryption-headers.ts'
 import { expirationHeader } from '../expiration-header.ts'
 import { readLockTraits, requireDigestOfLocked } from '../lock-headers.ts'
-import { checksumAlgorithm, readExpectedDigests, readMetadata, readStorageClass, unknownAlgorithm } from '../object-headers.ts'
+import { checksumAlgorithm, readExpectedDigests, readMetadata, readRedirectLocation, readStorageClass, unknownAlgorithm } from '../object-headers.ts'
 import { readOwnerAndTraits } from '../object-traits.ts'
 import { copySourcePrecondition, writePrecondition } from '../preconditions.ts'
 import type { S3Response } from '../response.ts'
@@ -77,8 +77,10 @@ export async function copyObject(call: ObjectCall): Promise<S3Response> {
   const replacesTags = readDirective(request.value('x-amz-tagging-directive'), 'x-amz-tagging-directive') === 'REPLACE'
   const storageClass = readStorageClass(request)
   const protection = readProtection(call)
+  const redirectLocation = readRedirectLocation(request)
   const isSame = sourceBucket.id === bucket.id && source.key === key && source.versionId === undefined
-  if (isSame && !replaces && request.value('x-amz-storage-class') === undefined && protection === undefined && !isConditional(when)) {
+  const changesNothing = !replaces && request.value('x-amz-storage-class') === undefined && protection === undefined && redirectLocation === undefined
+  if (isSame && changesNothing && !isConditional(when)) {
     throw new S3Error('InvalidRequest', {
       message:
         "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
@@ -98,6 +100,7 @@ export async function copyObject(call: ObjectCall): Promise<S3Response> {
     ...readOwnerAndTraits(call, replacesTags, readLockTraits(call)),
     storageClass,
     metadata: replaces ? readMetadata(request, key, compatibility) : undefined,
+    redirectLocation,
     protection,
     keepsTags: !replacesTags,
     checksumAlgorithm: readCopyChecksum(call),

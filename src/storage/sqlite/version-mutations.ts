@@ -1,5 +1,6 @@
 /** Changes of object versions, each a function that runs inside an open transaction of the writer. Here the conditions are judged for real. */
 import type Database from 'better-sqlite3'
+import { copiedMetadata } from '../../domain/copied-metadata.ts'
 import { NULL_VERSION, type ObjectVersion, type VersioningState, type VersionTraits } from '../../domain/model.ts'
 import { isLocked, mayChangeRetention, parseLockDocument, retentionFrom } from '../../domain/object-lock.ts'
 import {
@@ -194,7 +195,7 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
     const { bucketId, ownerId, storageClass } = copy
     const tags = copy.keepsTags ? source.traits.tags : undefined
     const traits = withDefaultRetention(tags === undefined ? copy.traits : { ...copy.traits, tags }, bucketId, place.versioning)
-    const metadata = copy.metadata ?? source.metadata
+    const metadata = copy.metadata ?? copiedMetadata(source.metadata, copy.redirectLocation)
     const version = { bucketId, key: copy.key, etag, sizeBytes, ownerId, storageClass, metadata, checksum, traits }
     return { ...install(version, place, source.contentId), source, checksum }
   }
