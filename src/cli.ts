@@ -17,6 +17,8 @@ import {
   parseSecretAccessKey,
   settingsHelp,
 } from './config.ts'
+import type { Stores } from './engine/stores.ts'
+import type { MasterKey } from './storage/master-keys.ts'
 import type { MetadataStore } from './storage/metadata-store.ts'
 
 /** The settings, or the words on the command line, are wrong. */
@@ -78,6 +80,13 @@ function buildProgram(): Command {
   withSettings(key.command('revoke ACCESS_KEY_ID').description('refuse a credential from now on')).action(
     async (accessKeyId: string, _flags: unknown, command: Command) => revokeKey(configOf(command), accessKeyId),
   )
+
+  const encryption = program.command('encryption').description('master keys of encryption').helpOption('--help').helpCommand(false)
+  withSettings(
+    encryption.command('rewrap').description('wrap the keys of what is stored under the first master key, so that older ones can be taken away'),
+  )
+    .option('--json', 'print JSON')
+    .action(async (flags: KeyFlags, command: Command) => rewrapKeys(configOf(command), flags.json === true))
   return program
 }
 
@@ -191,22 +200,46 @@ async function revokeKey(config: Config, accessKeyId: string): Promise<void> {
   print(`revoked ${accessKeyId}`)
 }
 
-/** Works beside a running server: the database serves several processes. */
-async function withMetadata<Result>(config: Config, work: (metadata: MetadataStore) => Promise<Result>): Promise<Result> {
-  process.umask(0o077)
-  const [{ openStores }, { DATABASE_FILE }] = await Promise.all([import('./engine/stores.ts'), import('./storage/sqlite/schema.ts')])
-  // A mistyped directory must not become one of Matchbox.
-  if (!existsSync(join(config.dataDir, DATABASE_FILE))) {
-    throw new CommandError(`there is no data of Matchbox in ${config.dataDir}: it is made by matchbox serve`)
+async function rewrapKeys(config: Config, asJson: boolean): Promise<void> {
+  const [{ findMasterKeys }, { rewrapDataKeys }] = await Promise.all([import('./main.ts'), import('./engine/rewrap.ts')])
+  await refuseMissingData(config)
+  const masterKeys = findMasterKeys(config)
+  const [first] = masterKeys
+  if (first === undefined) {
+    throw new CommandError(`${OPTIONS.encryptionKeys.env} or ${OPTIONS.encryptionKeyFile.env} must name the keys: the first one wraps`, EXIT_USAGE)
   }
+  const { rewrapped, current, ofClients, unopened } = await withStores(config, masterKeys, (stores) => rewrapDataKeys(stores, first))
+  if (asJson) print(JSON.stringify({ masterKey: first.name, rewrapped, current, ofClients, unopened: Object.fromEntries(unopened) }))
+  else print(`wrapped under ${first.name}: ${rewrapped} now, ${current} before; under keys of clients: ${ofClients}`)
+  if (unopened.size === 0) return
+  const left = Array.from(unopened, ([name, count]) => `${count} under ${name}`).join(', ')
+  throw new CommandError(`left as they are, because their key was not given or is another one of that name: ${left}`)
+}
+
+/** A mistyped directory must not become one of Matchbox. */
+async function refuseMissingData({ dataDir }: Config): Promise<void> {
+  const { DATABASE_FILE } = await import('./storage/sqlite/schema.ts')
+  if (!existsSync(join(dataDir, DATABASE_FILE))) throw new CommandError(`there is no data of Matchbox in ${dataDir}: it is made by matchbox serve`)
+}
+
+async function withMetadata<Result>(config: Config, work: (metadata: MetadataStore) => Promise<Result>): Promise<Result> {
+  await refuseMissingData(config)
+  return withStores(config, [], ({ metadata }) => work(metadata))
+}
+
+/** Works beside a running server: the database serves several processes. */
+async function withStores<Result>(config: Config, masterKeys: readonly MasterKey[], work: (stores: Stores) => Promise<Result>): Promise<Result> {
+  process.umask(0o077)
+  const { openStores } = await import('./engine/stores.ts')
   const stores = await openStores({
     dataDir: config.dataDir,
     inlineBytes: config.inlineBytes,
     graceMs: config.sweepGraceMs,
+    masterKeys,
     onFatal: () => undefined,
   })
   try {
-    return await work(stores.metadata)
+    return await work(stores)
   } finally {
     await stores.close()
   }

@@ -147,7 +147,8 @@ async function openStoresOf(config: Config, options: Pick<OpenStoresOptions, 'ge
   }
 }
 
-function findMasterKeys({ encryptionKeys, encryptionKeyFile, dataDir }: Config): readonly MasterKey[] {
+/** @throws {StartError} */
+export function findMasterKeys({ encryptionKeys, encryptionKeyFile, dataDir }: Config): readonly MasterKey[] {
   if (encryptionKeyFile === undefined) return encryptionKeys
   try {
     return readMasterKeyFile(encryptionKeyFile, dataDir)

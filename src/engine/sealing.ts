@@ -40,8 +40,18 @@ export interface DataKey {
   readonly wrapped: Omit<Sealing, 'plainBytes'>
 }
 
-export function newDataKey({ key, kind, keyName, context }: WrappingKey): DataKey {
-  const bytes = randomBytes(KEY_BYTES)
+export function newDataKey(wrapping: WrappingKey): DataKey {
+  return wrapDataKey(randomBytes(KEY_BYTES), wrapping)
+}
+
+/** The same data key under another master key. @throws {UnsealError} with another key than the one that wrapped it */
+export function rewrapDataKey({ plainBytes, ...wrapped }: Sealing, from: KeyObject, to: KeyObject, keyName: string): Sealing {
+  const { kind, context } = wrapped
+  const bytes = unwrapDataKey(wrapped, from).export()
+  return { ...wrapDataKey(bytes, { key: to, kind, keyName, ...(context === undefined ? {} : { context }) }).wrapped, plainBytes }
+}
+
+function wrapDataKey(bytes: Buffer, { key, kind, keyName, context }: WrappingKey): DataKey {
   const salt = randomBytes(KEY_BYTES).toString('base64')
   const names = { kind, ...(keyName === undefined ? {} : { keyName }), ...(context === undefined ? {} : { context }) }
   // the wrapping key is derived anew for each data key, so one nonce is enough

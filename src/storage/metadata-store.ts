@@ -114,8 +114,28 @@ export interface MetadataStore {
   /** Drop records of deleted keys and of completed uploads older than `ageMs`; those that an open upload may ask for stay. */
   purgeTombstones(ageMs: number): Promise<void>
 
+  // -- encryption --------------------------------------------------------------------------------------------------------------------
+  /** Whatever is sealed, in the order of its ids: a page of those after `after` (at first an empty text for blobs, 0 for contents). */
+  listSealings(kind: SealedKind, after: string | number, limit: number): Promise<readonly SealedRow[]>
+  /** Resolves to how many were replaced: what has gone meanwhile, or is wrapped otherwise by now, is left alone. */
+  replaceSealings(changes: readonly SealingChange[]): Promise<number>
+
   /** Resolves when nothing is under way and everything is closed. */
   close(): Promise<void>
+}
+
+/** Bytes that stand in a file, and bytes that stand in the database. */
+export type SealedKind = 'blob' | 'content'
+
+export interface SealedRow {
+  readonly id: string | number
+  readonly sealing: Sealing
+}
+
+export interface SealingChange extends SealedRow {
+  readonly kind: SealedKind
+  /** That of the sealing that was looked at. */
+  readonly wrappedKey: string
 }
 
 export interface NewCredential {

@@ -25,6 +25,9 @@ import type {
   NewUpload,
   NewVersion,
   Rename,
+  SealedKind,
+  SealedRow,
+  SealingChange,
   StoredContent,
   TraitsChange,
   WriteCondition,
@@ -306,6 +309,15 @@ export class SqliteMetadataStore implements MetadataStore {
     await this.#writer.call('purgeTombstones', ageMs)
   }
 
+  async listSealings(kind: SealedKind, after: string | number, limit: number): Promise<readonly SealedRow[]> {
+    const rows = this.#read.sealings[kind].all(after, limit) as (readonly [string | number, string])[]
+    return rows.map(([id, sealing]) => ({ id, sealing: JSON.parse(sealing) as Sealing }))
+  }
+
+  replaceSealings(changes: readonly SealingChange[]): Promise<number> {
+    return this.#writer.call('replaceSealings', changes)
+  }
+
   /** The number of this process's life: blobs that it creates carry it, so that those of earlier lives can be told apart without a clock. */
   nextGeneration(): Promise<number> {
     return this.#writer.call('nextGeneration')
@@ -353,6 +365,10 @@ function prepareReads(db: Database.Database) {
     segments: rows(
       `SELECT blob_id, start_byte, length_bytes, (SELECT sealing FROM blob WHERE id = blob_id) FROM segment WHERE content_id = ? ORDER BY at_byte`,
     ),
+    sealings: {
+      blob: rows(`SELECT id, sealing FROM blob WHERE id > ? AND sealing IS NOT NULL ORDER BY id LIMIT ?`),
+      content: rows(`SELECT id, sealing FROM content WHERE id > ? AND sealing IS NOT NULL ORDER BY id LIMIT ?`),
+    },
     changeSeq: db.prepare(`SELECT value FROM counter WHERE name = 'change_seq'`).pluck(),
     seekFrom: seek('>='),
     seekAfter: seek('>'),

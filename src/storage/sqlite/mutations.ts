@@ -4,6 +4,7 @@ import { prepareAppendMutations } from './append-mutations.ts'
 import { prepareBucketMutations } from './bucket-mutations.ts'
 import { prepareContents } from './contents.ts'
 import { prepareRenameMutations } from './rename-mutations.ts'
+import { prepareSealingMutations } from './sealing-mutations.ts'
 import type { Transaction } from './transaction.ts'
 import { prepareUploadMutations } from './upload-mutations.ts'
 import { prepareVersionMutations } from './version-mutations.ts'
@@ -50,6 +51,7 @@ export function prepareMutations(db: Database.Database) {
     ...appends.operations,
     ...renames.operations,
     ...buckets.operations,
+    ...prepareSealingMutations(db).operations,
     renewReleasedBlobs(blobIds: readonly string[]): undefined {
       contents.renew(blobIds)
     },
