@@ -28,7 +28,9 @@ function operationsPage(): string {
 
 <!-- Printed by \`npm run docs\` from src/http/operations.ts: a change here is lost. -->
 
-Matchbox knows ${all.length} operations of S3 by name. It serves ${served.length} of them. The other ${refused.length} are refused with
+Matchbox knows ${all.length} operations of S3 by name: all ${all.length - 1} of the model that the AWS SDK for JavaScript has, and PostObject, the form of browsers.
+Other SDKs count four more, older names of the same requests: GetBucketLifecycle, PutBucketLifecycle, GetBucketNotification and PutBucketNotification. It serves
+${served.length} of them. The other ${refused.length} are refused with
 \`501 NotImplemented\` and their name, after the caller was authenticated and authorized, and change nothing.
 
 What no row below claims is refused, too: a query parameter that an operation does not know, an \`x-amz-*\` header that would change what it does, or a
@@ -42,8 +44,12 @@ listed: those of the signature, of \`aws-chunked\` framing and of checksums, and
 *Permission* is the action that the caller needs. Without policies it comes down to this: the root credential may do everything, any other credential
 everything on the buckets of its own owner.
 *Level* says what comes of it: \`enforced\` operations are done and obeyed; of \`stored\` ones (${stored.length} here) the document is checked, kept and returned,
-and nothing else obeys it. So an ACL lets nobody in but visitors of a [website](websites.md), a replication rule copies nothing, and a notification is never sent. Two things beside are
-obeyed: ownership controls decide whether a bucket takes ACLs and who owns what is written, and \`BlockPublicAcls\` refuses public ACLs.
+and nothing else obeys it. So an ACL lets nobody in but visitors of a [website](websites.md), a replication rule copies nothing, and a notification is
+never sent. Two things beside are obeyed: ownership controls decide whether a bucket takes ACLs and who owns what is written; of the public access block
+\`BlockPublicAcls\` refuses public ACLs, and \`IgnorePublicAcls\` hides what they show on a website.
+
+Two operations are served and have nothing to give, as on S3: RestoreObject, because nothing is ever moved to an archive (\`403 InvalidObjectState\`), and
+GetObjectTorrent, because S3 ended its torrents in 2022 (\`404 NoSuchKey\`).
 
 ${table(
   ['operation', 'request', 'level', 'also takes', 'conditions', 'permission'],

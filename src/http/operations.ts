@@ -1,5 +1,5 @@
 /**
- * The closed table of S3's operations, by their AWS names: 111 of the current model, and PostObject. The row is the whole truth about an operation;
+ * The closed table of S3's operations, by their AWS names: all of the current model, and PostObject, which stands in none. The row is the whole truth about an operation;
  * those of documents stand in document-operations.ts.
  * More specific rows win, whatever their order. A row without a handler is a refusal with a name: 501 NotImplemented.
  */
@@ -8,7 +8,7 @@ import type { BucketCall, BucketNameCall, FormCall, ObjectCall, ServiceCall } fr
 import { DOCUMENT_OPERATIONS } from './document-operations.ts'
 import { CUSTOMER_KEY_HEADERS, ENCRYPTION_HEADERS, SOURCE_CUSTOMER_KEY_HEADERS } from './encryption-headers.ts'
 import * as bucket from './handlers/bucket.ts'
-import { restoreObject } from './handlers/bucket-documents.ts'
+import { getObjectTorrent, restoreObject } from './handlers/bucket-documents.ts'
 import * as encrypting from './handlers/bucket-encryption.ts'
 import * as policies from './handlers/bucket-policy.ts'
 import * as deleting from './handlers/delete-object.ts'
@@ -221,7 +221,7 @@ export const OPERATIONS = {
     handle: restoreObject,
   },
   SelectObjectContent: { method: 'POST', resource: 'object', query: ['select'], optional: ['select-type'], action: 's3:GetObject' },
-  GetObjectTorrent: { ...get('torrent', 's3:GetObject'), resource: 'object' },
+  GetObjectTorrent: { ...get('torrent', 's3:GetObject'), resource: 'object', handle: getObjectTorrent },
   UpdateObjectEncryption: { ...put('encryption', 's3:UpdateObjectEncryption'), resource: 'object', optional: ['versionId'] },
 
   // multipart
@@ -310,6 +310,22 @@ export const OPERATIONS = {
     handle: locking.putObjectLegalHold,
   },
 
+  // annotations of an object
+  PutObjectAnnotation: { ...put('annotation', 's3:PutObjectAnnotation'), resource: 'object', optional: ['annotationName', 'versionId'] },
+  GetObjectAnnotation: {
+    method: 'GET',
+    query: ['annotation', 'annotationName'],
+    action: 's3:GetObjectAnnotation',
+    resource: 'object',
+    optional: ['versionId'],
+  },
+  ListObjectAnnotations: {
+    ...get('annotation', 's3:ListObjectAnnotations'),
+    resource: 'object',
+    optional: ['versionId', 'max-annotation-results', 'annotation-prefix', 'continuation-token'],
+  },
+  DeleteObjectAnnotation: { ...del('annotation', 's3:DeleteObjectAnnotation'), resource: 'object', optional: ['annotationName', 'versionId'] },
+
   // documents of a bucket
   GetObjectLockConfiguration: {
     ...get('object-lock', 's3:GetBucketObjectLockConfiguration'),
@@ -358,6 +374,10 @@ export const OPERATIONS = {
   },
   UpdateBucketMetadataJournalTableConfiguration: {
     ...put('metadataJournalTable', 's3:UpdateBucketMetadataJournalTableConfiguration'),
+    resource: 'bucket',
+  },
+  UpdateBucketMetadataAnnotationTableConfiguration: {
+    ...put('metadataAnnotationTable', 's3:UpdateBucketMetadataAnnotationTableConfiguration'),
     resource: 'bucket',
   },
   CreateSession: { ...get('session', 's3express:CreateSession'), resource: 'bucket' },

@@ -119,3 +119,9 @@ export async function restoreObject(call: ObjectCall): Promise<S3Response> {
     detail: { StorageClass: version.storageClass },
   })
 }
+
+/** S3 has served no torrents since April 2022. To who may read the object it is as if that had never been made. */
+export async function getObjectTorrent({ bucket, key, stores }: ObjectCall): Promise<S3Response> {
+  findVersion(stores, bucket, key, undefined)
+  throw new S3Error('NoSuchKey', { message: 'There is no torrent of the object: S3 serves none any more.', detail: { Key: key } })
+}
