@@ -29,6 +29,7 @@ export interface Config {
   readonly inlineBytes: number
   readonly sweepGraceMs: number
   readonly lifecycleDayMs: number
+  readonly sosapi: boolean
   readonly connectionsMax: number
   /** undefined: no websites are served. */
   readonly websitePort?: number
@@ -177,6 +178,13 @@ export const OPTIONS: Table = {
     default: '86400000',
     parse: wholeNumber(100, 86_400_000),
     help: 'length of a day in lifecycle rules; shorter in tests of them',
+  },
+  sosapi: {
+    env: 'MATCHBOX_SOSAPI',
+    placeholder: 'true|false',
+    default: 'false',
+    parse: truth,
+    help: "serve Veeam's system.xml and capacity.xml in every bucket: who may read there learns how full the disk is",
   },
   connectionsMax: {
     env: 'MATCHBOX_CONNECTIONS_MAX',

@@ -8,6 +8,8 @@ export interface ServerSettings {
   readonly region: string
   readonly strictRegion: boolean
   readonly signatureV2?: boolean
+  /** Whether Veeam's two documents can be read in every bucket. */
+  readonly sosapi?: boolean
   readonly domains: readonly string[]
   readonly publicHosts: readonly string[]
   readonly anonymous: 'off' | 'read' | 'write'

@@ -17,11 +17,22 @@ export interface BlobStore {
   /** Remove blobs that no row names any more. A missing blob is fine. */
   remove(blobIds: readonly string[]): Promise<void>
 
+  /** How much room there is where blobs lie. */
+  space(): Promise<StorageSpace>
+
   /**
    * Blobs that an earlier life of the store left behind, page by page: every blob that was not created by a living process.
    * Whether a row names it is for the caller to find out.
    */
   listInherited(): AsyncIterable<readonly string[]>
+}
+
+export interface StorageSpace {
+  readonly totalBytes: number
+  /** Of them unused. */
+  readonly freeBytes: number
+  /** Of those for us: some may be kept back for others. */
+  readonly availableBytes: number
 }
 
 export interface BlobWriter {

@@ -20,13 +20,19 @@ import { readCountHeader } from '../paging.ts'
 import { readPrecondition } from '../preconditions.ts'
 import type { S3Response } from '../response.ts'
 import { S3_NAMESPACE, type XmlChildren, xmlDocument } from '../xml.ts'
+import { systemDocument } from './system-documents.ts'
 
 export function getObject(call: ObjectCall): Promise<S3Response> {
-  return answerObject(call, true)
+  return answerKey(call, true)
 }
 
 export function headObject(call: ObjectCall): Promise<S3Response> {
-  return answerObject(call, false)
+  return answerKey(call, false)
+}
+
+function answerKey(call: ObjectCall, withContent: boolean): Promise<S3Response> {
+  if (call.services.config.sosapi !== true) return answerObject(call, withContent)
+  return systemDocument(call, withContent).then((document) => document ?? answerObject(call, withContent))
 }
 
 export async function answerObject(call: ReadCall, withContent: boolean): Promise<S3Response> {

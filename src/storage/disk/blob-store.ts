@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, mkdir, open, opendir, unlink } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, opendir, statfs, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { StoredBlob } from '../../domain/model.ts'
-import { BlobMissingError, type BlobReader, type BlobStore, type BlobWriter } from '../blob-store.ts'
+import { BlobMissingError, type BlobReader, type BlobStore, type BlobWriter, type StorageSpace } from '../blob-store.ts'
 import { StorageFullError } from '../errors.ts'
 
 /** Blobs that one folder takes in a row before the next folder's turn: neighbours in time share a folder and so its fsync. */
@@ -84,6 +84,11 @@ class DiskBlobStore implements BlobStore {
         if (codeOf(error) !== 'ENOENT') throw error
       }
     }
+  }
+
+  async space(): Promise<StorageSpace> {
+    const { bsize, blocks, bfree, bavail } = await statfs(this.#root)
+    return { totalBytes: bsize * blocks, freeBytes: bsize * bfree, availableBytes: bsize * bavail }
   }
 
   async *listInherited(): AsyncIterable<readonly string[]> {
