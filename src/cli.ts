@@ -236,6 +236,7 @@ async function withStores<Result>(config: Config, masterKeys: readonly MasterKey
     inlineBytes: config.inlineBytes,
     graceMs: config.sweepGraceMs,
     masterKeys,
+    mayMigrate: false,
     onFatal: () => undefined,
   })
   try {
@@ -263,6 +264,9 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
+/** Errors that the operator can mend; all others keep their stack. */
+const TOLD_IN_ONE_LINE: ReadonlySet<string> = new Set(['StartError', 'NewerDatabaseError', 'OlderDatabaseError'])
+
 /** Tells what went wrong, for people; the exit code of it. */
 function report(error: unknown): number {
   // Commander has printed its help, its version or its complaint already.
@@ -272,7 +276,8 @@ function report(error: unknown): number {
     process.stderr.write('matchbox: the settings are listed by matchbox --help\n')
     return EXIT_USAGE
   }
-  if (error instanceof CommandError || (error instanceof Error && error.name === 'StartError')) process.stderr.write(`matchbox: ${error.message}\n`)
+  if (error instanceof CommandError || (error instanceof Error && TOLD_IN_ONE_LINE.has(error.name)))
+    process.stderr.write(`matchbox: ${error.message}\n`)
   else process.stderr.write(`matchbox: ${error instanceof Error ? error.stack : String(error)}\n`)
   return error instanceof CommandError ? error.exitCode : 1
 }

@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, isLoopback, wasStartedByNpm } from './config.ts'
 import type { ObjectOwnership } from './domain/acl.ts'
 import type { Credential } from './domain/model.ts'
+import type { DamageReport } from './engine/damage.ts'
 import { type OpenStoresOptions, openStores, type Stores } from './engine/stores.ts'
 import { createServer } from './http/app.ts'
 import { configsOfNewBucket } from './http/bucket-settings.ts'
@@ -57,7 +58,12 @@ export async function serve(config: Config): Promise<void> {
   const lock = await takeDirectory(config.dataDir)
   const root = findRootCredential(config, log)
   announce(config, log)
-  const stores = await openStoresOf(config, { isOnlyProcess: config.workers === 1, onFatal: endWhenUnknown(log) })
+  const metrics = createMetrics(config.workers === 1)
+  const stores = await openStoresOf(config, {
+    isOnlyProcess: config.workers === 1,
+    onDamage: tellDamage(log, metrics),
+    onFatal: endWhenUnknown(log),
+  })
   for (const name of config.buckets)
     await stores.metadata.createBucket({
       name,
@@ -75,7 +81,6 @@ export async function serve(config: Config): Promise<void> {
   }
 
   if (config.workers === 1) {
-    const metrics = createMetrics()
     const running = await startServers({ config, log, stores, root, metrics, port: config.port })
     endOnSignal(log, () => running.stop().then(closeAll))
     reportReady(config.host, running.port)
@@ -87,6 +92,7 @@ export async function serve(config: Config): Promise<void> {
     otherPort: config.websitePort,
     generation: stores.generation,
     log,
+    snapshot: () => metrics.snapshot(),
   })
   endOnSignal(log, () => workers.stop().then(closeAll), workers.kill)
   reportReady(config.host, workers.port)
@@ -98,8 +104,8 @@ async function serveAsWorker(config: Config, log: Log): Promise<void> {
   // The process above made the credential before it started this one.
   const root = findRootCredential(config, log)
   const share = shareDirectory(config.dataDir)
-  const stores = await openStoresOf(config, { generation, onFatal: endWhenUnknown(log) })
   const metrics = metricsOfAll(createMetrics(), link)
+  const stores = await openStoresOf(config, { generation, mayMigrate: false, onDamage: tellDamage(log, metrics), onFatal: endWhenUnknown(log) })
   const running = await startServers({ config, log, stores, root, metrics, port })
   // Signals reach the process above, too, and it knows the order.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
@@ -135,14 +141,17 @@ async function takeDirectory(dataDir: string): Promise<DirectoryLock> {
 }
 
 /** What the operator can mend is told in one line; a bug of ours keeps its stack. */
-async function openStoresOf(config: Config, options: Pick<OpenStoresOptions, 'generation' | 'isOnlyProcess' | 'onFatal'>): Promise<Stores> {
+async function openStoresOf(
+  config: Config,
+  options: Pick<OpenStoresOptions, 'generation' | 'isOnlyProcess' | 'mayMigrate' | 'onDamage' | 'onFatal'>,
+): Promise<Stores> {
   const { dataDir, inlineBytes, sweepGraceMs: graceMs } = config
   const masterKeys = findMasterKeys(config)
   try {
     return await openStores({ dataDir, inlineBytes, graceMs, masterKeys, ...options })
   } catch (error) {
     const { name, code, message } = error as { readonly name?: string; readonly code?: string; readonly message?: string }
-    if (name !== 'NewerDatabaseError' && code === undefined) throw error
+    if (name !== 'NewerDatabaseError' && name !== 'OlderDatabaseError' && code === undefined) throw error
     throw new StartError(`cannot open the data directory ${dataDir}: ${message}`, { cause: error })
   }
 }
@@ -165,6 +174,16 @@ function findRootCredential(config: Config, log: Log): Credential {
     return credential
   } catch (error) {
     throw new StartError(`cannot use the root credential: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+/** Places of one damage that the log names; `matchbox verify` lists all. */
+const PLACES_LOGGED = 20
+
+function tellDamage(log: Log, metrics: Metrics): (report: DamageReport) => void {
+  return ({ blobId, reason, foundBy, places }) => {
+    metrics.countDamage(foundBy)
+    log.error('stored bytes are damaged', { blobId, reason, foundBy, places: places.slice(0, PLACES_LOGGED), placesCount: places.length })
   }
 }
 

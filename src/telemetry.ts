@@ -165,6 +165,10 @@ export interface Metrics {
   readonly contentType: string
   observeRequest(operation: string, status: number, seconds: number, bytesIn: number, bytesOut: number): void
   countCondition(operation: string, outcome: ConditionOutcome): void
+  /** Stored bytes were found damaged, for the first time. */
+  countDamage(foundBy: string): void
+  /** The scrub has read so many bytes back. */
+  countScrubbed(bytes: number): void
   connectionOpened(): void
   connectionClosed(): void
   /** Prometheus text; of all processes where there are several. */
@@ -209,6 +213,13 @@ export function createMetrics(withProcess = true): Metrics {
   })
   const received = new Counter({ name: 'matchbox_received_bytes_total', help: 'Bytes of request bodies', registers })
   const sent = new Counter({ name: 'matchbox_sent_bytes_total', help: 'Bytes of response bodies', registers })
+  const damage = new Counter({
+    name: 'matchbox_damage_found_total',
+    help: 'Stored bytes that were found damaged, each counted once, by what found them',
+    labelNames: ['found_by'],
+    registers,
+  })
+  const scrubbed = new Counter({ name: 'matchbox_scrubbed_bytes_total', help: 'Bytes of blobs that the scrub has read back', registers })
   const connections = new Gauge({ name: 'matchbox_open_connections', help: 'Connections that are open', registers })
   if (withProcess) collectDefaultMetrics({ register: registry })
 
@@ -241,6 +252,8 @@ export function createMetrics(withProcess = true): Metrics {
       const counter = (found.conditions[outcome] ??= conditions.labels(labelOf(operation, found), outcome))
       counter.inc()
     },
+    countDamage: (foundBy) => damage.labels(foundBy).inc(),
+    countScrubbed: (bytes) => scrubbed.inc(bytes),
     connectionOpened: () => connections.inc(),
     connectionClosed: () => connections.dec(),
     text: () => registry.metrics(),

@@ -41,6 +41,8 @@ export interface WorkersOptions {
   readonly otherPort: number | undefined
   readonly generation: number
   readonly log: Log
+  /** What the process above them has counted itself. */
+  readonly snapshot: () => Promise<MetricsSnapshot>
 }
 
 export interface Workers {
@@ -52,7 +54,7 @@ export interface Workers {
 }
 
 /** Start the workers; resolves when all listen. A worker that cannot start ends the whole process with exit code 1: it has said why. */
-export async function runWorkers({ count, port, otherPort, generation, log }: WorkersOptions): Promise<Workers> {
+export async function runWorkers({ count, port, otherPort, generation, log, snapshot }: WorkersOptions): Promise<Workers> {
   // Each worker accepts for itself. Node's default, to accept here and to hand connections over, loses those that are on their way to a worker
   // that dies: they stay open and nobody ever answers.
   cluster.schedulingPolicy = cluster.SCHED_NONE
@@ -79,7 +81,7 @@ export async function runWorkers({ count, port, otherPort, generation, log }: Wo
     running.add(worker)
     worker.on('message', (message: FromWorker) => {
       if (message.kind === 'hello') tell(worker, { kind: 'begin', begin: { port: portToAsk, generation } })
-      if (message.kind === 'metrics-wanted') void sumOf(running).then((text) => tell(worker, { kind: 'metrics', id: message.id, text }))
+      if (message.kind === 'metrics-wanted') void sumOf(running, snapshot).then((text) => tell(worker, { kind: 'metrics', id: message.id, text }))
     })
     worker.on('error', (error) => log.error('worker cannot be reached', { err: error, worker: worker.process.pid }))
     worker.on('exit', (code, signal) => {
@@ -134,10 +136,10 @@ function tell(worker: Worker, message: ToWorker): void {
 
 let lastSnapshotId = 0
 
-async function sumOf(workers: ReadonlySet<Worker>): Promise<string> {
+async function sumOf(workers: ReadonlySet<Worker>, own: () => Promise<MetricsSnapshot>): Promise<string> {
   const id = ++lastSnapshotId
   const snapshots = await Promise.all([...workers].map((worker) => snapshotOf(worker, id)))
-  return sumOfMetrics(snapshots.filter((snapshot) => snapshot !== undefined))
+  return sumOfMetrics([await own(), ...snapshots.filter((snapshot) => snapshot !== undefined)])
 }
 
 function snapshotOf(worker: Worker, id: number): Promise<MetricsSnapshot | undefined> {

@@ -150,6 +150,8 @@ export interface Segment {
   readonly lengthBytes: number
   /** Of its blob. */
   readonly sealing?: Sealing
+  /** The bytes of its blob were found not to be those that were written. */
+  readonly isDamaged?: true
 }
 
 /** A finished blob, durable on disk before anything names it. */
@@ -159,6 +161,8 @@ export interface StoredBlob {
   readonly sizeBytes: number
   /** CRC64NVME of the whole file, 16 hex digits. */
   readonly crc64: string
+  /** CRC-32 of each MiB of the file, four bytes each; undefined where none were kept. */
+  readonly blockCrcs?: Uint8Array
   readonly sealing?: Sealing
 }
 

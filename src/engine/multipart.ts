@@ -16,7 +16,9 @@ import type {
 } from '../domain/model.ts'
 import { decideCopySource, type Precondition } from '../domain/precondition.ts'
 import { S3Error } from '../domain/s3-error.ts'
+import { DamagedBytesError } from '../storage/errors.ts'
 import type { RequestBody } from './body.ts'
+import { placeOf } from './damage.ts'
 import { checksumHeader, type ExpectedDigests } from './digest-check.ts'
 import { type Digested, digestContent } from './digest-content.ts'
 import { contentOfBytes, type ObjectContent, openContent, sliceSegments } from './object-content.ts'
@@ -173,6 +175,7 @@ export async function uploadPartCopy(stores: Stores, input: UploadPartCopyInput)
     if (lastByte - firstByte >= PUT_BYTES_MAX) throw new S3Error('EntityTooLarge', { detail: { MaxSizeAllowed: PUT_BYTES_MAX } })
     const stored = stores.metadata.findContent(version.contentId)
     if (stored === undefined) continue // overwritten between the two looks
+    const place = placeOf(source.bucket, version)
     let content: NewContent
     let digested: Pick<Digested, 'md5Hex' | 'checksum'>
     if (stored.kind === 'inline') {
@@ -180,10 +183,11 @@ export async function uploadPartCopy(stores: Stores, input: UploadPartCopyInput)
       digested = await digestContent(contentOfBytes(bytes), algorithm)
       content = { kind: 'blob', blob: await writeBlob(stores, bytes, protection) }
     } else if (mayShare(version.traits.encryption, upload.traits.encryption)) {
-      digested = await digestContent(await openContent(stores, stored, firstByte, lastByte, undefined), algorithm)
+      digested = await digestContent(await openContent(stores, stored, firstByte, lastByte, undefined, place), algorithm)
       content = { kind: 'shared', segments: sliceSegments(stored.segments, firstByte, lastByte) }
     } else {
-      const written = await writeAnew(stores, await openContent(stores, stored, firstByte, lastByte, source.customerKey), algorithm, protection)
+      const opened = await openContent(stores, stored, firstByte, lastByte, source.customerKey, place)
+      const written = await writeAnew(stores, opened, algorithm, protection)
       digested = written
       content = written.content
     }
@@ -262,6 +266,8 @@ export async function completeUpload(stores: Stores, input: CompleteUploadInput)
       checkUploadKey(upload.traits, input.customerKey)
     checkUploadMethod(upload.traits, input.encryption)
     const parts = await findNamedParts(stores, input, upload)
+    // the object would be acknowledged, and could not be read: the part has to be uploaded again
+    if (parts.some(({ contentId }) => stores.metadata.hasDamage(contentId))) throw DamagedBytesError.known()
     const sizeBytes = parts.reduce((sum, part) => sum + part.sizeBytes, 0)
     const etag = multipartEtag(parts.map(({ md5Hex }) => md5Hex))
     const checksum = wholeChecksum(upload, parts)

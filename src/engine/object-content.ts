@@ -1,5 +1,8 @@
 import type { Segment } from '../domain/model.ts'
+import { DamagedBytesError } from '../storage/errors.ts'
 import type { StoredContent } from '../storage/metadata-store.ts'
+import { CheckedReader } from './checked-reader.ts'
+import { damageOf, type Place, reportDamage } from './damage.ts'
 import { type CustomerKey, openBytes, openDataKey } from './protection.ts'
 import { type ByteReader, UnsealingReader } from './sealing.ts'
 import type { Stores } from './stores.ts'
@@ -30,7 +33,9 @@ export function contentOfBytes(bytes: Buffer): ObjectContent {
 
 /**
  * Bytes [firstByte, lastByte] of a content, wherever it stands, as they were before they were sealed.
+ * @param place whose content it is, for who is told that it is damaged
  * @throws {S3Error} InvalidRequest, AccessDenied (not the key of the customer)
+ * @throws {DamagedBytesError}
  */
 export async function openContent(
   stores: Stores,
@@ -38,8 +43,9 @@ export async function openContent(
   firstByte: number,
   lastByte: number,
   customerKey: CustomerKey | undefined,
+  place: Place,
 ): Promise<ObjectContent> {
-  if (stored.kind === 'segments') return openSegments(stores, stored.segments, firstByte, lastByte, customerKey)
+  if (stored.kind === 'segments') return openSegments(stores, stored.segments, firstByte, lastByte, customerKey, place)
   const bytes = openBytes(stores.masterKeys, stored.bytes, stored.sealing, customerKey)
   return contentOfBytes(firstByte === 0 && lastByte === bytes.length - 1 ? bytes : bytes.subarray(firstByte, lastByte + 1))
 }
@@ -54,11 +60,19 @@ async function openSegments(
   firstByte: number,
   lastByte: number,
   customerKey: CustomerKey | undefined,
+  place: Place,
 ): Promise<ObjectContent> {
   const runs = sliceSegments(segments, firstByte, lastByte)
-  const content = new SegmentContent(stores, runs, lastByte - firstByte + 1, customerKey)
+  refuseDamaged(runs)
+  const content = new SegmentContent(stores, runs, lastByte - firstByte + 1, customerKey, place)
   await content.openNext()
   return content
+}
+
+/** What is known to be damaged is refused before anything of it is sent, also where the damage lies far behind. @throws {DamagedBytesError} */
+function refuseDamaged(runs: readonly Segment[]): void {
+  const damaged = runs.find(({ isDamaged }) => isDamaged === true)
+  if (damaged !== undefined) throw DamagedBytesError.known(damaged.blobId)
 }
 
 /** The runs that make up [firstByte, lastByte] of the object. */
@@ -84,13 +98,15 @@ class SegmentContent implements ObjectContent {
   readonly #runs: readonly Segment[]
   #next = 0
   readonly #customerKey: CustomerKey | undefined
+  readonly #place: Place
   #reader: ByteReader | undefined
   #position = 0
   #leftInRun = 0
   #renewedMs = performance.now()
 
-  constructor(stores: Stores, runs: readonly Segment[], lengthBytes: number, customerKey: CustomerKey | undefined) {
+  constructor(stores: Stores, runs: readonly Segment[], lengthBytes: number, customerKey: CustomerKey | undefined, place: Place) {
     this.#customerKey = customerKey
+    this.#place = place
     this.#stores = stores
     this.#runs = runs
     this.lengthBytes = lengthBytes
@@ -102,8 +118,17 @@ class SegmentContent implements ObjectContent {
     if (run === undefined) return
     const { sealing } = run
     const key = sealing === undefined ? undefined : openDataKey(this.#stores.masterKeys, sealing, this.#customerKey)
-    const reader = await this.#stores.blobs.open(run.blobId)
-    this.#reader = sealing === undefined || key === undefined ? reader : new UnsealingReader(reader, key, sealing.plainBytes)
+    // undefined: it was released since the look-up of the object, and stays for its grace
+    const blob = this.#stores.metadata.findBlob(run.blobId)
+    const reader = await this.#stores.blobs.open(run.blobId).catch((error: unknown) => this.#failed(error, run.blobId))
+    this.#reader = reader // from here on close() closes it
+    try {
+      const checked = blob === undefined ? reader : new CheckedReader(reader, blob)
+      this.#reader = sealing === undefined || key === undefined ? checked : new UnsealingReader(checked, key, sealing.plainBytes)
+    } catch (error) {
+      await this.close()
+      await this.#failed(error, run.blobId)
+    }
     this.#position = run.startByte
     this.#leftInRun = run.lengthBytes
   }
@@ -113,11 +138,19 @@ class SegmentContent implements ObjectContent {
     if (this.#leftInRun === 0) await this.openNext()
     if (this.#reader === undefined) return 0
     const wanted = this.#leftInRun < buffer.length ? buffer.subarray(0, this.#leftInRun) : buffer
-    const count = await this.#reader.read(wanted, this.#position)
-    if (count === 0) throw new Error(`blob ${this.#runs[this.#next - 1]?.blobId ?? ''} is shorter than its row says`)
+    const blobId = this.#runs[this.#next - 1]?.blobId ?? ''
+    const count = await this.#reader.read(wanted, this.#position).catch((error: unknown) => this.#failed(error, blobId))
+    if (count === 0) throw new DamagedBytesError('it is shorter than its row says', blobId)
     this.#position += count
     this.#leftInRun -= count
     return count
+  }
+
+  async #failed(error: unknown, blobId: string): Promise<never> {
+    const damage = damageOf(error, blobId)
+    if (damage === undefined) throw error
+    await reportDamage(this.#stores, damage, 'read', this.#place)
+    throw damage
   }
 
   /** The grace of released blobs begins anew for those that are still to be read. */

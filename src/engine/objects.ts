@@ -20,9 +20,10 @@ import {
 import { decideCopySource, decideDelete, decideRead, decideWrite, isConditional, type Precondition } from '../domain/precondition.ts'
 import { decideRange, type RangeDecision } from '../domain/range.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { OutcomeUnknownError } from '../storage/errors.ts'
+import { DamagedBytesError, OutcomeUnknownError } from '../storage/errors.ts'
 import type { Committed, DeleteResult, NewCopy, NewVersion, WriteCondition } from '../storage/metadata-store.ts'
 import type { RequestBody } from './body.ts'
+import { placeOf } from './damage.ts'
 import { type ExpectedDigests, verifyDigests } from './digest-check.ts'
 import { digestContent } from './digest-content.ts'
 import { type ObjectContent, openContent } from './object-content.ts'
@@ -266,7 +267,7 @@ export async function openObject(stores: Stores, input: OpenObjectInput): Promis
         missingContentId = version.contentId
         continue
       }
-      content = await openContent(stores, stored, firstByte, lastByte, input.customerKey)
+      content = await openContent(stores, stored, firstByte, lastByte, input.customerKey, placeOf(input.bucket, version))
     }
     return range.kind === 'part' ? { kind: 'part', version, firstByte, lastByte, content, part } : { kind: 'whole', version, content }
   }
@@ -358,7 +359,9 @@ export async function copyObject(stores: Stores, input: CopyObjectInput): Promis
       if (copied === undefined) continue
       return copied
     }
-    const checksum = await otherChecksum(stores, found, input.checksumAlgorithm)
+    // a copy by reference reads nothing: it would be the same damage under another name, and would look like a good copy
+    if (stores.metadata.hasDamage(found.contentId)) throw DamagedBytesError.known()
+    const checksum = await otherChecksum(stores, source.bucket, found, input.checksumAlgorithm)
     if (checksum === 'source-changed') continue
     const { contentId } = found
     const bucketId = bucket.id
@@ -394,7 +397,7 @@ async function copyBytes(
   if (source.sizeBytes > PUT_BYTES_MAX) throw tooLarge(source.sizeBytes)
   const stored = stores.metadata.findContent(source.contentId)
   if (stored === undefined) return undefined
-  const content = await openContent(stores, stored, 0, source.sizeBytes - 1, input.source.customerKey)
+  const content = await openContent(stores, stored, 0, source.sizeBytes - 1, input.source.customerKey, placeOf(input.source.bucket, source))
   try {
     const algorithm = input.checksumAlgorithm ?? source.checksum?.algorithm
     const expected = { md5Hex: undefined, checksum: algorithm === undefined ? undefined : { algorithm, value: undefined } }
@@ -412,6 +415,7 @@ async function copyBytes(
 
 async function otherChecksum(
   stores: Stores,
+  bucket: Bucket,
   version: ObjectVersion,
   algorithm: ChecksumAlgorithm | undefined,
 ): Promise<NewCopy['checksum'] | 'source-changed'> {
@@ -419,7 +423,7 @@ async function otherChecksum(
   const { contentId, sizeBytes } = version
   const stored = stores.metadata.findContent(contentId)
   if (stored === undefined) return 'source-changed'
-  const content = await openContent(stores, stored, 0, sizeBytes - 1, undefined) // what a customer's key protects is not shared
+  const content = await openContent(stores, stored, 0, sizeBytes - 1, undefined, placeOf(bucket, version)) // what a customer's key protects is not shared
   return { contentId, checksum: (await digestContent(content, algorithm)).checksum }
 }
 

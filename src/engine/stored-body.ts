@@ -1,7 +1,9 @@
+import { BLOCK_BYTES } from '../checksum/blocks.ts'
 import type { RequestBody } from './body.ts'
 import type { ObjectContent } from './object-content.ts'
 
-const READ_BYTES = 512 * 1024
+/** A block of a blob, so that each is compared with its checksum. */
+const READ_BYTES = BLOCK_BYTES
 const NO_TRAILERS: ReadonlyMap<string, string> = new Map()
 
 /** Stored bytes as if they were received: for what has to be written anew because it changes its key. Who takes the bytes closes the content. */

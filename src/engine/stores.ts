@@ -3,6 +3,7 @@ import type { BlobStore } from '../storage/blob-store.ts'
 import { openDiskBlobStore } from '../storage/disk/blob-store.ts'
 import type { MetadataStore } from '../storage/metadata-store.ts'
 import { openMetadataStore } from '../storage/sqlite/metadata-store.ts'
+import type { DamageReport } from './damage.ts'
 import type { MasterKeys } from './protection.ts'
 
 /** Both stores of a data directory, as the engine works on them. */
@@ -17,6 +18,8 @@ export interface Stores {
   readonly generation: number
   /** The first one wraps new keys, each opens what it wrapped. */
   readonly masterKeys: MasterKeys
+  /** Called for each damage that is found for the first time. */
+  readonly onDamage: (report: DamageReport) => void
   close(): Promise<void>
 }
 
@@ -28,22 +31,31 @@ export interface OpenStoresOptions {
   readonly generation?: number
   /** No other process serves the directory at the same time. Default: unknown. */
   readonly isOnlyProcess?: boolean
+  /** Create the database, or bring an older one to this schema: for who holds the lock of the directory. Default: true. */
+  readonly mayMigrate?: boolean
   /** Default: none, and what needs one is refused. */
   readonly masterKeys?: MasterKeys
+  /** Default: nobody is told. */
+  readonly onDamage?: (report: DamageReport) => void
   /** Called once when the outcome of a write is unknown: nothing can be written any more and the process must end. */
   readonly onFatal: (error: Error) => void
 }
 
 /** Open the embedded default: SQLite for the facts, files for the bytes. */
 export async function openStores(options: OpenStoresOptions): Promise<Stores> {
-  const { dataDir, inlineBytes, graceMs, onFatal, masterKeys = [] } = options
+  const { dataDir, inlineBytes, graceMs, onFatal, masterKeys = [], onDamage = () => undefined } = options
   await loadChecksums()
-  const metadata = await openMetadataStore({ dataDir, onFatal, isOnlyWriter: options.isOnlyProcess ?? false })
+  const metadata = await openMetadataStore({
+    dataDir,
+    onFatal,
+    isOnlyWriter: options.isOnlyProcess ?? false,
+    mayMigrate: options.mayMigrate ?? true,
+  })
   try {
     const generation = options.generation ?? (await metadata.nextGeneration())
     const living = new Set([generation])
     const blobs = await openDiskBlobStore({ dataDir, generation, livingGenerations: () => living })
-    return { metadata, blobs, inlineBytes, graceMs, generation, masterKeys, close: () => metadata.close() }
+    return { metadata, blobs, inlineBytes, graceMs, generation, masterKeys, onDamage, close: () => metadata.close() }
   } catch (error) {
     await metadata.close()
     throw error

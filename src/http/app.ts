@@ -5,14 +5,14 @@ import { Router } from '@koa/router'
 import Koa, { type Context } from 'koa'
 import { HEADER_BYTES_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { StorageFullError } from '../storage/errors.ts'
+import { DamagedBytesError, StorageFullError } from '../storage/errors.ts'
 import type { ConditionOutcome } from '../telemetry.ts'
 import { asCephAnswers } from './ceph-answers.ts'
 import { crossOriginHeaders } from './cors.ts'
 import { type Answered, dispatch } from './dispatch.ts'
 import { virtualBucket } from './request.ts'
 import { ClientGoneError, type HttpRequestBody } from './request-body.ts'
-import { endWithError, errorResponse, type S3Response, sendResponse } from './response.ts'
+import { endWithError, errorResponse, readFirst, type S3Response, sendResponse } from './response.ts'
 import type { Services } from './services.ts'
 
 /** No bucket has such a name. */
@@ -83,9 +83,9 @@ export function createServer(services: Services, options: ServerOptions = {}): S
     let sentBytes = 0
     let status: number
     try {
-      const result = await dispatch(services, message, response, answered, bodies).catch((error: unknown) =>
-        errorAnswer(services, error, message, requestId, answered),
-      )
+      const result = await dispatch(services, message, response, answered, bodies)
+        .then((given) => readFirst(message, given))
+        .catch((error: unknown) => errorAnswer(services, error, message, requestId, answered))
       if (answered.body !== undefined) bodies.delete(answered.body)
       status = result.status
       sentBytes = await sendResponse(message, response, withCors(services, message, answered, result), requestId)
@@ -204,9 +204,23 @@ function errorAnswer(services: Services, error: unknown, message: IncomingMessag
     return errorResponse(told, accept, requestId, resource)
   }
   if (error instanceof StorageFullError) return errorResponse(new S3Error('InsufficientStorage'), accept, requestId, resource)
+  if (error instanceof DamagedBytesError) {
+    const { bucket, key } = answered
+    // bytes of the database: who read them does not know whose they are
+    if (!error.isTold)
+      services.stores.onDamage({
+        blobId: error.blobId,
+        reason: error.reason,
+        foundBy: 'read',
+        places: [{ ...(bucket && { bucket }), ...(key && { key }) }],
+      })
+    return errorResponse(new S3Error('InternalError', { message: DAMAGED_MESSAGE }), accept, requestId, resource)
+  }
   services.log.error('internal error', { err: error, requestId, operation: answered.operation })
   return errorResponse(new S3Error('InternalError'), accept, requestId, resource)
 }
+
+const DAMAGED_MESSAGE = 'The stored bytes of this object are damaged, and are not served. Write it again, or restore it from a backup.'
 
 const lastSeen = new WeakMap<HttpRequestBody, number>()
 

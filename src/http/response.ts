@@ -12,12 +12,37 @@ export interface S3Response {
   /** Name, value, name, value: as they go out. Content-Length is added where it is missing and there is a body. */
   readonly headers: readonly string[]
   readonly body?: string | Buffer | ObjectContent
+  /** What {@link readFirst} has read of the body. */
+  readonly first?: Piece
+}
+
+/** The beginning of a buffer of ours. */
+interface Piece {
+  readonly buffer: Buffer
+  readonly lengthBytes: number
 }
 
 const READ_BYTES = 1024 * 1024
 /** Buffers of finished answers, for the next ones: allocating a megabyte costs more than reading it. */
 const spareBuffers: Buffer[] = []
 const SPARE_BUFFERS_MAX = 32
+
+/**
+ * Read the first piece of a body from disk while the answer can still become another one: bytes that are damaged are a 500 then, and not an answer
+ * that breaks off. Closes the body when that fails.
+ */
+export async function readFirst(message: IncomingMessage, answer: S3Response): Promise<S3Response> {
+  const { body } = answer
+  if (typeof body !== 'object' || Buffer.isBuffer(body) || body.bytes !== undefined) return answer
+  if (message.method === 'HEAD' || body.lengthBytes === 0) return answer
+  try {
+    const buffer = takeBuffer(body.lengthBytes)
+    return { ...answer, first: { buffer, lengthBytes: await body.read(buffer) } }
+  } catch (error) {
+    await body.close()
+    throw error
+  }
+}
 
 /** @returns bytes of body sent; rejects when the answer could not be completed (the connection is destroyed then). */
 export async function sendResponse(message: IncomingMessage, response: ServerResponse, answer: S3Response, requestId: string): Promise<number> {
@@ -32,7 +57,7 @@ export async function sendResponse(message: IncomingMessage, response: ServerRes
   if (lingers) headers.push('Connection', 'close')
   try {
     response.writeHead(status, headers)
-    if (hasBody && bytes === undefined && isContent) await pump(body, response)
+    if (hasBody && bytes === undefined && isContent) await pump(body, answer.first, response)
     else if (lingers) {
       if (hasBody && bytes !== undefined) response.write(bytes)
       else response.flushHeaders()
@@ -99,14 +124,16 @@ function readRest(message: IncomingMessage): void {
 }
 
 /** Two buffers in turn: one is read from disk while the other one goes to the client. A slow client costs these two and no more. */
-async function pump(content: ObjectContent, response: ServerResponse): Promise<void> {
-  const buffers = [takeBuffer(content.lengthBytes), takeBuffer(content.lengthBytes)] as const
+async function pump(content: ObjectContent, first: Piece | undefined, response: ServerResponse): Promise<void> {
+  const buffers = [first?.buffer ?? takeBuffer(content.lengthBytes), takeBuffer(content.lengthBytes)] as const
+  let readAlready = first?.lengthBytes
   let sent = 0
   let flushed: Promise<void> | undefined
   try {
     for (let turn = 0; sent < content.lengthBytes; turn ^= 1) {
       const buffer = buffers[turn] as Buffer
-      const count = await content.read(buffer)
+      const count = readAlready ?? (await content.read(buffer))
+      readAlready = undefined
       if (count === 0) throw new Error(`the stored bytes end ${content.lengthBytes - sent} bytes too early`)
       await flushed
       sent += count

@@ -45,6 +45,8 @@ export interface BlobWriter {
 }
 
 export interface BlobReader {
+  /** How many bytes there were when it was opened. */
+  readonly sizeBytes: number
   /** Fill `buffer` from `position`; resolves to the number of bytes read, 0 at the end. */
   read(buffer: Buffer, position: number): Promise<number>
   close(): Promise<void>

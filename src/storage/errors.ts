@@ -1,3 +1,27 @@
+/** Bytes that are stored are not those that were written: gone, cut off or changed. */
+export class DamagedBytesError extends Error {
+  /** undefined: they stand in the database. */
+  readonly blobId: string | undefined
+  /** What is wrong, in a few words. */
+  readonly reason: string
+  /** It was told before, or is being told by who found it. */
+  isTold = false
+
+  constructor(reason: string, blobId?: string, cause?: unknown) {
+    super(blobId === undefined ? `bytes in the database are damaged: ${reason}` : `blob ${blobId} is damaged: ${reason}`, { cause })
+    this.name = 'DamagedBytesError'
+    this.blobId = blobId
+    this.reason = reason
+  }
+
+  /** One that was found, and told, before. */
+  static known(blobId?: string): DamagedBytesError {
+    const error = new DamagedBytesError('found earlier', blobId)
+    error.isTold = true
+    return error
+  }
+}
+
 /** The disk, or the database's part of it, is full: nothing was changed. */
 export class StorageFullError extends Error {
   constructor(cause?: unknown) {

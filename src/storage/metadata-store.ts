@@ -102,6 +102,21 @@ export interface MetadataStore {
   findObjectPart(contentId: number, partNumber: number): ObjectPart | undefined
   listObjectParts(contentId: number, afterPartNumber: number, limit: number): Promise<readonly ObjectPart[]>
 
+  // -- integrity ---------------------------------------------------------------------------------------------------------------------
+  /** What a blob must be; undefined when nothing names it any more. Synchronous, for who opens it is about to read it. */
+  findBlob(blobId: string): BlobFacts | undefined
+  /** Blobs in the order of their ids, behind `afterBlobId`. */
+  listBlobs(afterBlobId: string, limit: number): Promise<readonly BlobFacts[]>
+  /** Whether a content names a blob that was found damaged. */
+  hasDamage(contentId: number): boolean
+  /** From now on nothing is read from this blob, until it is cleared or nothing names it. `gone`: nothing names it any more. */
+  markDamaged(blobId: string, reason: string): Promise<'marked' | 'known' | 'gone'>
+  /** Which versions and parts name these blobs. Walks everything, in pages: for the rare case that one is damaged. */
+  findBlobUsers(blobIds: ReadonlySet<string>): Promise<readonly BlobUser[]>
+  /** Where a job has come to, as it wrote it. */
+  findJobState(name: string): string | undefined
+  putJobState(name: string, state: string): Promise<void>
+
   // -- garbage -----------------------------------------------------------------------------------------------------------------------
   /** Blobs whose last reference went more than `graceMs` ago. */
   listReleasedBlobs(graceMs: number, limit: number): Promise<readonly string[]>
@@ -136,6 +151,20 @@ export interface SealingChange extends SealedRow {
   readonly kind: SealedKind
   /** That of the sealing that was looked at. */
   readonly wrappedKey: string
+}
+
+export interface BlobFacts extends StoredBlob {
+  readonly isDamaged: boolean
+}
+
+/** A version, or a part of an upload that is open, that names a blob. */
+export interface BlobUser {
+  readonly blobId: string
+  readonly bucket: string
+  readonly key: string
+  /** undefined: of an upload. */
+  readonly versionId?: string
+  readonly uploadId?: string
 }
 
 export interface NewCredential {

@@ -11,7 +11,7 @@ import type { Writer } from '../../src/storage/sqlite/writer.ts'
 
 async function emptyDatabase(t: ExecutionContext): Promise<Database.Database> {
   const dir = await mkdtemp(join(tmpdir(), 'matchbox-plans-'))
-  const db = openDatabase(dir, 'writer')
+  const db = openDatabase(dir, 'migrator')
   t.teardown(async () => {
     db.close()
     await rm(dir, { recursive: true })

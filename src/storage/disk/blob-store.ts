@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { type FileHandle, mkdir, open, opendir, statfs, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { BlockChecksums } from '../../checksum/blocks.ts'
 import type { StoredBlob } from '../../domain/model.ts'
 import { BlobMissingError, type BlobReader, type BlobStore, type BlobWriter, type StorageSpace } from '../blob-store.ts'
 import { StorageFullError } from '../errors.ts'
@@ -47,6 +48,13 @@ async function syncFolder(path: string): Promise<void> {
 /** A blob id is `<folder>-<generation>-<random>`: it names its own place and the life that made it. */
 const BLOB_ID = /^([0-9a-f]{2})-([0-9a-z]+)-[0-9a-f]{32}$/
 
+/** The file of a blob under the folder of all of them. */
+export function pathOfBlob(root: string, blobId: string): string {
+  const folder = BLOB_ID.exec(blobId)?.[1]
+  if (folder === undefined) throw new RangeError(`not a blob id: ${blobId}`)
+  return join(root, folder, blobId)
+}
+
 class DiskBlobStore implements BlobStore {
   readonly #root: string
   readonly #generation: number
@@ -63,23 +71,30 @@ class DiskBlobStore implements BlobStore {
   async create(): Promise<BlobWriter> {
     const folder = folderName(Math.floor(this.#created++ / BLOBS_IN_A_ROW + this.#generation) % FOLDERS)
     const blobId = `${folder}-${this.#generation.toString(36)}-${randomBytes(16).toString('hex')}`
-    const path = this.#pathOf(blobId)
+    const path = pathOfBlob(this.#root, blobId)
     const handle = await open(path, 'wx', 0o600).catch(refuseWhenFull)
     return new DiskBlobWriter(blobId, path, handle, () => this.#syncOf(join(this.#root, folder)))
   }
 
   async open(blobId: string): Promise<BlobReader> {
+    let handle: FileHandle
     try {
-      return new DiskBlobReader(await open(this.#pathOf(blobId), 'r'))
+      handle = await open(pathOfBlob(this.#root, blobId), 'r')
     } catch (error) {
       throw codeOf(error) === 'ENOENT' ? new BlobMissingError(blobId, error) : error
+    }
+    try {
+      return new DiskBlobReader(handle, (await handle.stat()).size)
+    } catch (error) {
+      await handle.close()
+      throw error
     }
   }
 
   async remove(blobIds: readonly string[]): Promise<void> {
     for (const blobId of blobIds) {
       try {
-        await unlink(this.#pathOf(blobId))
+        await unlink(pathOfBlob(this.#root, blobId))
       } catch (error) {
         if (codeOf(error) !== 'ENOENT') throw error
       }
@@ -105,12 +120,6 @@ class DiskBlobStore implements BlobStore {
       }
       if (page.length > 0) yield page
     }
-  }
-
-  #pathOf(blobId: string): string {
-    const folder = BLOB_ID.exec(blobId)?.[1]
-    if (folder === undefined) throw new RangeError(`not a blob id: ${blobId}`)
-    return join(this.#root, folder, blobId)
   }
 
   #syncOf(folder: string): Promise<void> {
@@ -155,6 +164,7 @@ class DiskBlobWriter implements BlobWriter {
   readonly #path: string
   readonly #handle: FileHandle
   readonly #syncFolder: () => Promise<void>
+  readonly #blocks = new BlockChecksums()
   #sizeBytes = 0
   #isClosed = false
 
@@ -166,6 +176,7 @@ class DiskBlobWriter implements BlobWriter {
   }
 
   async write(buffers: readonly Buffer[]): Promise<void> {
+    for (const buffer of buffers) this.#blocks.update(buffer)
     let rest = buffers
     while (rest.length > 0) {
       const { bytesWritten } = await this.#handle.writev(rest as Buffer[], this.#sizeBytes).catch(refuseWhenFull)
@@ -179,7 +190,7 @@ class DiskBlobWriter implements BlobWriter {
     await this.#handle.datasync().catch(refuseWhenFull)
     await this.#close().catch(refuseWhenFull) // network file systems say only here that a quota is used up
     await this.#syncFolder().catch(refuseWhenFull)
-    return { blobId: this.#blobId, sizeBytes: this.#sizeBytes, crc64 }
+    return { blobId: this.#blobId, sizeBytes: this.#sizeBytes, crc64, blockCrcs: this.#blocks.finish() }
   }
 
   async discard(): Promise<void> {
@@ -206,9 +217,11 @@ function behind(buffers: readonly Buffer[], bytes: number): readonly Buffer[] {
 
 class DiskBlobReader implements BlobReader {
   readonly #handle: FileHandle
+  readonly sizeBytes: number
 
-  constructor(handle: FileHandle) {
+  constructor(handle: FileHandle, sizeBytes: number) {
     this.#handle = handle
+    this.sizeBytes = sizeBytes
   }
 
   async read(buffer: Buffer, position: number): Promise<number> {

@@ -1,5 +1,6 @@
 /** Contents: what bytes a version or a part stands for, and who else shares them. Every function runs inside an open transaction of the writer. */
 import type Database from 'better-sqlite3'
+import { crc32Of } from '../../checksum/blocks.ts'
 import type { Checksum, NewContent, Sealing, Segment, StoredBlob, UploadedPart } from '../../domain/model.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -7,7 +8,7 @@ export type Contents = ReturnType<typeof prepareContents>
 
 export function prepareContents(db: Database.Database, transaction: Transaction) {
   const sql = (text: string) => db.prepare(text)
-  const insertContent = sql(`INSERT INTO content (id, refs, inline, sealing) VALUES (?, 1, ?, ?)`)
+  const insertContent = sql(`INSERT INTO content (id, refs, inline, sealing, crc32) VALUES (?, 1, ?, ?, ?)`)
   const shareContent = sql(`UPDATE content SET refs = refs + 1 WHERE id = ?`)
   const dropContent = sql(`DELETE FROM content WHERE id = ? AND refs = 1 RETURNING inline IS NULL`).pluck()
   const unshareContent = sql(`UPDATE content SET refs = refs - 1 WHERE id = ?`)
@@ -24,11 +25,13 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
     `INSERT INTO content_part SELECT ?, part_number, start_byte, size_bytes, checksum FROM content_part WHERE content_id = ? AND part_number <= ?`,
   )
   const removeParts = sql(`DELETE FROM content_part WHERE content_id = ?`)
-  const insertBlob = sql(`INSERT INTO blob (id, refs, size_bytes, crc64, sealing) VALUES (?, 1, ?, ?, ?)`)
+  const insertBlob = sql(`INSERT INTO blob (id, refs, size_bytes, crc64, sealing, block_crcs) VALUES (?, 1, ?, ?, ?, ?)`)
   const findBlob = sql(`SELECT 1 FROM blob WHERE id = ?`).pluck()
   const shareBlob = sql(`UPDATE blob SET refs = refs + 1 WHERE id = ?`)
   const releaseBlob = sql(`UPDATE blob SET refs = refs - 1 WHERE id = ? RETURNING refs`).pluck()
   const removeBlob = sql(`DELETE FROM blob WHERE id = ?`)
+  const forgetDamage = sql(`DELETE FROM damaged_blob WHERE id = ?`)
+  const noteDamage = sql(`INSERT OR IGNORE INTO damaged_blob SELECT id, ?, ? FROM blob WHERE id = ?`)
   const putReleased = sql(`INSERT OR REPLACE INTO released_blob VALUES (?, ?)`)
   const renewReleased = sql(`UPDATE released_blob SET released_ms = ? WHERE id = ?`)
   const forgetReleased = sql(`DELETE FROM released_blob WHERE id = ?`)
@@ -37,10 +40,10 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
   function add(contentId: number, content: NewContent): boolean {
     switch (content.kind) {
       case 'inline':
-        insertContent.run(contentId, content.bytes, sealingText(content.sealing))
+        insertContent.run(contentId, content.bytes, sealingText(content.sealing), crc32Of(content.bytes))
         return true
       case 'blob':
-        insertContent.run(contentId, null, null)
+        insertContent.run(contentId, null, null, null)
         addSegment(contentId, 0, content.blob)
         return true
       case 'shared':
@@ -52,7 +55,7 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
 
   function addShared(contentId: number, segments: readonly Segment[]): boolean {
     if (!segments.every(({ blobId }) => findBlob.get(blobId) !== undefined)) return false
-    insertContent.run(contentId, null, null)
+    insertContent.run(contentId, null, null, null)
     let atByte = 0
     for (const { blobId, startByte, lengthBytes } of segments) {
       shareBlob.run(blobId)
@@ -77,6 +80,7 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
       for (const blobId of blobsOfContent.all(contentId) as string[]) {
         if (releaseBlob.get(blobId) === 0) {
           removeBlob.run(blobId)
+          forgetDamage.run(blobId)
           putReleased.run(blobId, transaction.nowMs)
         }
       }
@@ -88,7 +92,7 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
   /** Make one content of those of parts, in their order: their segments move, no byte does. */
   function join(contentId: number, parts: readonly UploadedPart[]): void {
     const sizeBytes = parts.reduce((sum, part) => sum + part.sizeBytes, 0)
-    insertContent.run(contentId, sizeBytes === 0 ? EMPTY : null, null)
+    insertContent.run(contentId, sizeBytes === 0 ? EMPTY : null, null, null)
     let startByte = 0
     for (const [index, part] of parts.entries()) {
       addPart(contentId, index + 1, startByte, part.sizeBytes, part.checksum)
@@ -130,8 +134,8 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
   }
 
   /** One more blob at the end of a content, which is at `atByte`. */
-  function addSegment(contentId: number, atByte: number, { blobId, sizeBytes, crc64, sealing }: StoredBlob): void {
-    insertBlob.run(blobId, sizeBytes, crc64, sealingText(sealing))
+  function addSegment(contentId: number, atByte: number, { blobId, sizeBytes, crc64, blockCrcs, sealing }: StoredBlob): void {
+    insertBlob.run(blobId, sizeBytes, crc64, sealingText(sealing), blockCrcs ?? null)
     insertSegment.run(contentId, atByte, blobId, 0, sealing?.plainBytes ?? sizeBytes)
   }
 
@@ -147,7 +151,17 @@ export function prepareContents(db: Database.Database, transaction: Transaction)
     for (const blobId of blobIds) forgetReleased.run(blobId)
   }
 
-  return { add, share, release, join, extend, copyParts, addSegment, addPart, renew, forget }
+  /** `gone`: nothing names the blob any more, so nobody misses its bytes. */
+  function markDamaged(blobId: string, reason: string): 'marked' | 'known' | 'gone' {
+    if (noteDamage.run(reason, transaction.nowMs, blobId).changes > 0) return 'marked'
+    return findBlob.get(blobId) === undefined ? 'gone' : 'known'
+  }
+
+  function clearDamage(blobId: string): boolean {
+    return forgetDamage.run(blobId).changes > 0
+  }
+
+  return { add, share, release, join, extend, copyParts, addSegment, addPart, renew, forget, markDamaged, clearDamage }
 }
 
 const EMPTY = Buffer.alloc(0)

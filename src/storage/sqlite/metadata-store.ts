@@ -1,11 +1,15 @@
 /** The metadata port over SQLite. Over 300 lines because every read is here, prepared once and beside the method that it serves; what changes rows is mutations.ts. */
 import type Database from 'better-sqlite3'
 import { LRUCache } from 'lru-cache'
+import { crc32Of } from '../../checksum/blocks.ts'
 import { listPage, successorOfPrefix } from '../../domain/listing.ts'
 import type { Bucket, Credential, ObjectPart, ObjectVersion, Owner, Sealing, Upload, UploadedPart } from '../../domain/model.ts'
 import type { Precondition } from '../../domain/precondition.ts'
+import { DamagedBytesError } from '../errors.ts'
 import type {
   Append,
+  BlobFacts,
+  BlobUser,
   CompletedUpload,
   Completion,
   ConfigName,
@@ -32,6 +36,7 @@ import type {
   TraitsChange,
   WriteCondition,
 } from '../metadata-store.ts'
+import { type AuditReads, prepareAuditReads } from './audit-reads.ts'
 import { BUCKET_COLUMNS, type BucketRow, boundOf, bucketOf, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
 import { openDatabase } from './schema.ts'
 import { prepareUploadReads } from './upload-reads.ts'
@@ -40,15 +45,17 @@ import { Writer } from './writer.ts'
 
 export interface MetadataStoreOptions {
   readonly dataDir: string
+  /** Create the database, or bring an older one to this schema. Default: true. */
+  readonly mayMigrate?: boolean
   /** See {@link Writer.start}. */
   readonly onFatal: (error: Error) => void
   /** No other process changes objects or buckets of this database. Default: unknown. */
   readonly isOnlyWriter?: boolean
 }
 
-/** Open the SQLite store of a data directory; creates and migrates what is missing. */
+/** Open the SQLite store of a data directory. */
 export async function openMetadataStore(options: MetadataStoreOptions): Promise<SqliteMetadataStore> {
-  const writer = await Writer.start(options.dataDir, options.onFatal)
+  const writer = await Writer.start(options.dataDir, options.mayMigrate ?? true, options.onFatal)
   try {
     return new SqliteMetadataStore(openDatabase(options.dataDir, 'reader'), writer, options.isOnlyWriter ?? false)
   } catch (error) {
@@ -67,6 +74,7 @@ export class SqliteMetadataStore implements MetadataStore {
   readonly #writer: Writer
   readonly #uploads: ReturnType<typeof prepareUploadReads>
   readonly #versions: ReturnType<typeof prepareVersionReads>
+  readonly #audit: AuditReads
   readonly #reads: ReturnType<typeof prepareReads>
   readonly #sharesSnapshots: boolean
   readonly #contents = new LRUCache<number, StoredContent & { kind: 'inline' }>({
@@ -80,6 +88,7 @@ export class SqliteMetadataStore implements MetadataStore {
     this.#writer = writer
     this.#uploads = prepareUploadReads(db)
     this.#versions = prepareVersionReads(db)
+    this.#audit = prepareAuditReads(db)
     this.#reads = prepareReads(db)
     this.#sharesSnapshots = isOnlyWriter
     writer.onReplies = this.#endSnapshot
@@ -192,18 +201,25 @@ export class SqliteMetadataStore implements MetadataStore {
   findContent(contentId: number): StoredContent | undefined {
     const cached = this.#contents.get(contentId)
     if (cached !== undefined) return cached
-    const row = this.#read.inline.get(contentId) as readonly [Buffer | null, string | null] | undefined
+    const row = this.#read.inline.get(contentId) as readonly [Buffer | null, string | null, number | null] | undefined
     if (row === undefined) return undefined
     if (row[0] !== null) {
+      if (row[2] !== null && row[2] !== crc32Of(row[0])) throw new DamagedBytesError(`content ${contentId} is not what was written`)
       const content = { kind: 'inline', bytes: row[0], ...sealingOf(row[1]) } as const
       this.#contents.set(contentId, content)
       return content
     }
-    const segments = this.#read.segments.all(contentId) as (readonly [string, number, number, string | null])[]
+    const segments = this.#read.segments.all(contentId) as (readonly [string, number, number, string | null, number])[]
     if (segments.length === 0) return undefined
     return {
       kind: 'segments',
-      segments: segments.map(([blobId, startByte, lengthBytes, sealing]) => ({ blobId, startByte, lengthBytes, ...sealingOf(sealing) })),
+      segments: segments.map(([blobId, startByte, lengthBytes, sealing, isDamaged]) => ({
+        blobId,
+        startByte,
+        lengthBytes,
+        ...sealingOf(sealing),
+        ...(isDamaged === 1 ? DAMAGED : {}),
+      })),
     }
   }
 
@@ -289,8 +305,36 @@ export class SqliteMetadataStore implements MetadataStore {
     return this.#uploads.listObjectParts(contentId, afterPartNumber, limit)
   }
 
+  findBlob(blobId: string): BlobFacts | undefined {
+    return this.#audit.findBlob(blobId)
+  }
+
+  async listBlobs(afterBlobId: string, limit: number): Promise<readonly BlobFacts[]> {
+    return this.#audit.listBlobs(afterBlobId, limit)
+  }
+
+  hasDamage(contentId: number): boolean {
+    return this.#audit.hasDamage(contentId)
+  }
+
+  markDamaged(blobId: string, reason: string) {
+    return this.#writer.call('markDamaged', blobId, reason)
+  }
+
+  findBlobUsers(blobIds: ReadonlySet<string>): Promise<readonly BlobUser[]> {
+    return this.#audit.findBlobUsers(blobIds)
+  }
+
+  findJobState(name: string): string | undefined {
+    return this.#audit.findJobState(name)
+  }
+
+  async putJobState(name: string, state: string): Promise<void> {
+    await this.#writer.call('putJobState', name, state)
+  }
+
   async listReleasedBlobs(graceMs: number, limit: number): Promise<readonly string[]> {
-    return this.#read.released.all(Date.now() - graceMs, limit) as string[]
+    return this.#read.released.all({ upToMs: Date.now() - graceMs, nowMs: Date.now(), limit }) as string[]
   }
 
   async renewReleasedBlobs(blobIds: readonly string[]): Promise<void> {
@@ -361,9 +405,10 @@ function prepareReads(db: Database.Database) {
       `SELECT key, ${VERSION_COLUMNS} FROM object WHERE bucket_id = @bucketId AND key = @key AND version_id = @versionId
        UNION ALL SELECT key, ${VERSION_COLUMNS} FROM history WHERE bucket_id = @bucketId AND key = @key AND version_id = @versionId`,
     ),
-    inline: rows(`SELECT inline, sealing FROM content WHERE id = ?`),
+    inline: rows(`SELECT inline, sealing, crc32 FROM content WHERE id = ?`),
     segments: rows(
-      `SELECT blob_id, start_byte, length_bytes, (SELECT sealing FROM blob WHERE id = blob_id) FROM segment WHERE content_id = ? ORDER BY at_byte`,
+      `SELECT blob_id, start_byte, length_bytes, (SELECT sealing FROM blob WHERE id = blob_id),
+       EXISTS (SELECT 1 FROM damaged_blob WHERE id = blob_id) FROM segment WHERE content_id = ? ORDER BY at_byte`,
     ),
     sealings: {
       blob: rows(`SELECT id, sealing FROM blob WHERE id > ? AND sealing IS NOT NULL ORDER BY id LIMIT ?`),
@@ -372,7 +417,12 @@ function prepareReads(db: Database.Database) {
     changeSeq: db.prepare(`SELECT value FROM counter WHERE name = 'change_seq'`).pluck(),
     seekFrom: seek('>='),
     seekAfter: seek('>'),
-    released: db.prepare(`SELECT id FROM released_blob WHERE released_ms <= ? ORDER BY released_ms LIMIT ?`).pluck(),
+    released: db
+      .prepare(
+        `SELECT id FROM released_blob WHERE released_ms <= @upToMs AND NOT EXISTS (SELECT 1 FROM sweep_hold WHERE until_ms > @nowMs)
+         ORDER BY released_ms LIMIT @limit`,
+      )
+      .pluck(),
     knownBlobs: db
       .prepare(
         `SELECT value FROM json_each(?) AS wanted
@@ -381,6 +431,8 @@ function prepareReads(db: Database.Database) {
       .pluck(),
   }
 }
+
+const DAMAGED = { isDamaged: true } as const
 
 function sealingOf(text: string | null): { readonly sealing?: Sealing } {
   return text === null ? {} : { sealing: JSON.parse(text) as Sealing }

@@ -24,6 +24,8 @@ export function prepareMutations(db: Database.Database) {
      AND NOT EXISTS (SELECT 1 FROM upload WHERE upload.bucket_id = key_change.bucket_id AND upload.key = key_change.key)`,
   )
 
+  const putJobState = sql(`INSERT OR REPLACE INTO job_state VALUES (?, ?)`)
+
   const transaction: Transaction = { seq: 0, nowMs: 0 }
   let begunSeq = 0
   const contents = prepareContents(db, transaction)
@@ -57,6 +59,11 @@ export function prepareMutations(db: Database.Database) {
     },
     forgetReleasedBlobs(blobIds: readonly string[]): undefined {
       contents.forget(blobIds)
+    },
+    markDamaged: contents.markDamaged,
+    clearDamage: contents.clearDamage,
+    putJobState(name: string, state: string): undefined {
+      putJobState.run(name, state)
     },
     purgeTombstones(ageMs: number): undefined {
       purgeChanges.run(transaction.nowMs - ageMs)

@@ -1,168 +1,6 @@
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-
-/**
- * Numbered migrations: entry n brings a database from `user_version` n to n + 1, in one transaction. Never edited once released.
- *
- * `object` holds the live current version of each key, clustered in listing order, so that a list page reads what it returns.
- * `history` holds everything else: older versions, and delete markers, also one that is current. Hence: a key has a live current version
- * if and only if `object` has its row; otherwise its newest row in `history`, if any, is a delete marker.
- */
-const MIGRATIONS: readonly string[] = [
-  `
-  CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  INSERT INTO counter VALUES ('change_seq', 0), ('generation', 0);
-
-  CREATE TABLE credential (
-    access_key_id TEXT PRIMARY KEY,
-    secret_access_key TEXT NOT NULL,
-    owner_id TEXT NOT NULL,
-    created_ms INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE owner (id TEXT PRIMARY KEY, display_name TEXT NOT NULL) STRICT, WITHOUT ROWID;
-
-  -- AUTOINCREMENT: an id is never reused, so a change that was under way when its bucket was deleted cannot land in a new one
-  CREATE TABLE bucket (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE,
-    owner_id TEXT NOT NULL,
-    created_ms INTEGER NOT NULL,
-    versioning TEXT NOT NULL DEFAULT 'unversioned',
-    config_names TEXT NOT NULL DEFAULT '' -- of bucket_config, so that who finds the bucket knows which there are
-  ) STRICT;
-
-  CREATE TABLE object (
-    bucket_id INTEGER NOT NULL,
-    key TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    version_id TEXT NOT NULL,
-    modified_ms INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    etag TEXT NOT NULL,
-    content_id INTEGER NOT NULL,
-    owner_id TEXT NOT NULL,
-    storage_class TEXT NOT NULL,
-    metadata TEXT NOT NULL,
-    checksum TEXT,
-    traits TEXT, -- JSON; null where there are none
-    PRIMARY KEY (bucket_id, key)
-  ) STRICT, WITHOUT ROWID;
-
-  CREATE TABLE history (
-    bucket_id INTEGER NOT NULL,
-    key TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    version_id TEXT NOT NULL,
-    modified_ms INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    etag TEXT NOT NULL,
-    content_id INTEGER NOT NULL, -- 0: a delete marker
-    owner_id TEXT NOT NULL,
-    storage_class TEXT NOT NULL,
-    metadata TEXT NOT NULL,
-    checksum TEXT,
-    traits TEXT,
-    PRIMARY KEY (bucket_id, key, seq DESC)
-  ) STRICT, WITHOUT ROWID;
-  CREATE UNIQUE INDEX history_version ON history (bucket_id, key, version_id);
-
-  -- the last change of a key that left no row of its own in object: a deletion, or a version that became current again.
-  -- Tells an operation that was open meanwhile that its key was touched (409 instead of a lost update).
-  CREATE TABLE key_change (
-    bucket_id INTEGER NOT NULL,
-    key TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    changed_ms INTEGER NOT NULL,
-    PRIMARY KEY (bucket_id, key)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX key_change_age ON key_change (changed_ms);
-
-  -- ids are change numbers, never reused: a reader that looks up a content that is gone finds nothing, never another one
-  -- sealing: JSON; null where the bytes are not encrypted
-  CREATE TABLE content (id INTEGER PRIMARY KEY, refs INTEGER NOT NULL, inline BLOB, sealing TEXT) STRICT;
-  CREATE TABLE segment (
-    content_id INTEGER NOT NULL,
-    at_byte INTEGER NOT NULL, -- where the run begins in the object
-    blob_id TEXT NOT NULL,
-    start_byte INTEGER NOT NULL,
-    length_bytes INTEGER NOT NULL,
-    PRIMARY KEY (content_id, at_byte)
-  ) STRICT, WITHOUT ROWID;
-  -- the parts of a content that a multipart upload made
-  CREATE TABLE content_part (
-    content_id INTEGER NOT NULL,
-    part_number INTEGER NOT NULL,
-    start_byte INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    checksum TEXT,
-    PRIMARY KEY (content_id, part_number)
-  ) STRICT, WITHOUT ROWID;
-
-  -- clustered in the order of ListMultipartUploads: ids sort by the time they were made
-  CREATE TABLE upload (
-    bucket_id INTEGER NOT NULL,
-    key TEXT NOT NULL,
-    upload_id TEXT NOT NULL,
-    opened_at_seq INTEGER NOT NULL,
-    initiated_ms INTEGER NOT NULL,
-    owner_id TEXT NOT NULL,
-    storage_class TEXT NOT NULL,
-    metadata TEXT NOT NULL,
-    checksum_plan TEXT,
-    traits TEXT,
-    PRIMARY KEY (bucket_id, key, upload_id)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX upload_age ON upload (initiated_ms);
-  CREATE TABLE part (
-    upload_id TEXT NOT NULL,
-    part_number INTEGER NOT NULL,
-    content_id INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    modified_ms INTEGER NOT NULL,
-    md5_hex TEXT NOT NULL,
-    checksum TEXT NOT NULL,
-    PRIMARY KEY (upload_id, part_number)
-  ) STRICT, WITHOUT ROWID;
-  -- so that a client whose answer was lost and who asks again gets the same answer
-  CREATE TABLE completed_upload (
-    upload_id TEXT PRIMARY KEY,
-    bucket_id INTEGER NOT NULL,
-    key TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
-    result TEXT NOT NULL,
-    completed_ms INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX completed_upload_age ON completed_upload (completed_ms);
-
-  -- so that a rename whose answer was lost, and which is asked for again, does nothing
-  CREATE TABLE client_token (
-    bucket_id INTEGER NOT NULL,
-    token TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
-    used_ms INTEGER NOT NULL,
-    PRIMARY KEY (bucket_id, token)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX client_token_age ON client_token (used_ms);
-
-  -- one document of a bucket: lock, tags, CORS, lifecycle and so on
-  CREATE TABLE bucket_config (
-    bucket_id INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    document TEXT NOT NULL,
-    PRIMARY KEY (bucket_id, name)
-  ) STRICT, WITHOUT ROWID;
-
-  CREATE TABLE blob (
-    id TEXT PRIMARY KEY,
-    refs INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL, -- of the file, which a sealed one has more of than its object
-    crc64 TEXT NOT NULL,
-    sealing TEXT
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE released_blob (id TEXT PRIMARY KEY, released_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE INDEX released_blob_age ON released_blob (released_ms);
-  `,
-]
+import { MIGRATIONS } from './migrations.ts'
 
 export const DATABASE_FILE = 'matchbox.db'
 
@@ -172,21 +10,36 @@ export class NewerDatabaseError extends Error {
   override readonly name = 'NewerDatabaseError'
 }
 
+/** The database was written by an older program, and who opens it may not migrate it. */
+export class OlderDatabaseError extends Error {
+  override readonly name = 'OlderDatabaseError'
+}
+
 /**
- * Open the database of a data directory. `writer` creates and migrates it; readers find it ready.
- * @throws {NewerDatabaseError}
+ * `migrator`: the server that holds the directory; it creates the database, or brings it to this schema. `writer`: whoever writes beside it.
+ * A `reader` and a `writer` find it ready.
  */
-export function openDatabase(dataDir: string, role: 'writer' | 'reader'): Database.Database {
-  const db = new Database(join(dataDir, DATABASE_FILE), { readonly: role === 'reader', fileMustExist: role === 'reader', timeout: 10_000 })
+export type DatabaseRole = 'migrator' | 'writer' | 'reader'
+
+/**
+ * Open the database of a data directory.
+ * @throws {NewerDatabaseError}
+ * @throws {OlderDatabaseError} unless as `migrator`
+ */
+export function openDatabase(dataDir: string, role: DatabaseRole): Database.Database {
+  const path = join(dataDir, DATABASE_FILE)
+  refuseNewer(path)
+  const db = new Database(path, { readonly: role === 'reader', fileMustExist: role !== 'migrator', timeout: 10_000 })
   try {
-    if (role === 'writer') {
+    if (role !== 'reader') {
       db.pragma('journal_mode = WAL') // readers never wait for the writer
       db.pragma('synchronous = FULL') // better-sqlite3 defaults WAL to NORMAL, which may lose an acknowledged write in a power cut
       db.pragma('wal_autocheckpoint = 0') // a checkpoint inside COMMIT would make one client wait for all: the writer does it between batches
       db.pragma('journal_size_limit = 67108864')
-      migrate(db)
+      if (role === 'migrator') migrate(db)
       if (db.pragma('synchronous', { simple: true }) !== 2) throw new Error('SQLite does not run with synchronous=FULL')
     }
+    refuseOlder(db)
     db.pragma('temp_store = MEMORY')
     db.pragma('cache_size = -16384') // KiB
     db.pragma('mmap_size = 268435456') // reads of hot pages without a system call
@@ -197,15 +50,39 @@ export function openDatabase(dataDir: string, role: 'writer' | 'reader'): Databa
   }
 }
 
-function migrate(db: Database.Database): void {
-  const version = db.pragma('user_version', { simple: true }) as number
-  if (version > MIGRATIONS.length) {
-    throw new NewerDatabaseError(`the database has schema ${version}, this program knows up to ${MIGRATIONS.length}: start a newer Matchbox on it`)
+function schemaOf(db: Database.Database): number {
+  return db.pragma('user_version', { simple: true }) as number
+}
+
+/** By a connection that cannot write: the last one that can would, when it closes, move the log into the file. */
+function refuseNewer(path: string): void {
+  let db: Database.Database
+  try {
+    db = new Database(path, { readonly: true, fileMustExist: true, timeout: 10_000 })
+  } catch {
+    return // there is none yet, or the caller's own connection says what is wrong
   }
+  try {
+    const version = schemaOf(db)
+    if (version <= MIGRATIONS.length) return
+    throw new NewerDatabaseError(`the database has schema ${version}, this program knows up to ${MIGRATIONS.length}: start a newer Matchbox on it`)
+  } finally {
+    db.close()
+  }
+}
+
+function refuseOlder(db: Database.Database): void {
+  const version = schemaOf(db)
   if (version === MIGRATIONS.length) return
+  throw new OlderDatabaseError(
+    `the database has schema ${version} and this program writes ${MIGRATIONS.length}: start its server once, which migrates it`,
+  )
+}
+
+function migrate(db: Database.Database): void {
+  if (schemaOf(db) === MIGRATIONS.length) return
   db.transaction(() => {
-    // judged again inside the transaction: several processes may start at once
-    for (let next = db.pragma('user_version', { simple: true }) as number; next < MIGRATIONS.length; next++) {
+    for (let next = schemaOf(db); next < MIGRATIONS.length; next++) {
       db.exec(MIGRATIONS[next] as string)
       db.pragma(`user_version = ${next + 1}`)
     }

@@ -17,9 +17,9 @@ const BUSY_LIMIT_MS = 10_000
 
 if (parentPort === null) throw new Error('the writer runs as a worker thread')
 const port = parentPort
-const { dataDir } = workerData as { dataDir: string }
+const { dataDir, mayMigrate } = workerData as { dataDir: string; mayMigrate: boolean }
 
-const db = openDatabase(dataDir, 'writer')
+const db = open()
 db.pragma('busy_timeout = 0') // SQLite's own waiting sleeps up to 100 ms between looks; ours looks again after one
 const { begin, end, operations } = prepareMutations(db)
 const beginStatement = db.prepare('BEGIN IMMEDIATE')
@@ -29,6 +29,16 @@ const savepointStatement = db.prepare('SAVEPOINT mutation')
 const releaseStatement = db.prepare('RELEASE mutation')
 const undoStatement = db.prepare('ROLLBACK TO mutation')
 const sleeper = new Int32Array(new SharedArrayBuffer(4))
+
+/** An error of SQLite is no Error that crosses threads: its message would be lost on the way. */
+function open(): ReturnType<typeof openDatabase> {
+  try {
+    return openDatabase(dataDir, mayMigrate ? 'migrator' : 'writer')
+  } catch (error) {
+    const { code, message } = error as { readonly code?: string; readonly message: string }
+    throw code === undefined ? error : Object.assign(new Error(message), { code })
+  }
+}
 
 const queue: WriterRequest[] = []
 /** Set when an outcome is unknown: nothing is written any more by this process. */

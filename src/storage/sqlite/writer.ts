@@ -42,9 +42,9 @@ export class Writer {
    * @param onFatal called once when an outcome is unknown or the thread died: the process must answer what is under way and end.
    * @throws what opening or migrating the database throws.
    */
-  static async start(dataDir: string, onFatal: (error: Error) => void): Promise<Writer> {
+  static async start(dataDir: string, mayMigrate: boolean, onFatal: (error: Error) => void): Promise<Writer> {
     const file = import.meta.url.endsWith('.ts') ? './writer-thread.ts' : './writer-thread.js'
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: { dataDir } })
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: { dataDir, mayMigrate } })
     await new Promise<void>((resolve, reject) => {
       worker.once('message', () => {
         worker.removeAllListeners('error')
