@@ -18,6 +18,7 @@ import {
   settingsHelp,
 } from './config.ts'
 import type { Stores } from './engine/stores.ts'
+import type { VerifyFlags } from './maintenance.ts'
 import type { MasterKey } from './storage/master-keys.ts'
 import type { MetadataStore } from './storage/metadata-store.ts'
 
@@ -64,9 +65,22 @@ function buildProgram(): Command {
       await checkHealth(config.host, config.port)
     },
   )
-  notYet(program.command('verify [DIR]').description('read everything back and compare it with its digests (not in this release)'))
-  notYet(program.command('backup DIR').description('consistent copy of a running server (not in this release)'))
-  notYet(program.command('restore DIR').description('bring a backup back (not in this release)'))
+  withSettings(program.command('verify [DIR]').description('read everything back and compare it with its digests; also beside a running server'))
+    .option('--json', 'print JSON')
+    .option('--repair', 'read blobs again that were marked as damaged and are whole')
+    .action(async (directory: string | undefined, flags: VerifyFlags, command: Command) => {
+      await maintain(configOf(command, directory), true, ({ runVerify }, config) => runVerify(config, flags, print))
+    })
+  withSettings(
+    program.command('backup DIR').description('consistent copy of the data directory, also of a running server; again: what is new'),
+  ).action(async (directory: string, _flags: unknown, command: Command) => {
+    await maintain(configOf(command), true, ({ runBackup }, config) => runBackup(config, directory, print))
+  })
+  withSettings(program.command('restore DIR').description('bring a backup back into the data directory (MATCHBOX_DATA), and verify it'))
+    .option('--overwrite', 'replace what is in the data directory')
+    .action(async (directory: string, flags: { readonly overwrite?: boolean }, command: Command) => {
+      await maintain(configOf(command), false, ({ runRestore }, config) => runRestore(config, directory, flags.overwrite === true, print))
+    })
 
   const key = program.command('key').description('credentials, also beside a running server').helpOption('--help').helpCommand(false)
   withSettings(key.command('create').description('make a credential and print it; --access-key-id and --secret-access-key choose it'))
@@ -106,14 +120,16 @@ function withSettings(command: Command): Command {
     .exitOverride()
 }
 
-function notYet(command: Command): void {
-  command
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .exitOverride()
-    .action(() => {
-      throw new CommandError(`${command.name()} is not available in this release yet`, EXIT_USAGE)
-    })
+type Maintenance = typeof import('./maintenance.ts')
+
+/** The exit code says what was found; nothing is left open that could keep the process. */
+async function maintain(config: Config, needsData: boolean, work: (maintenance: Maintenance, config: Config) => Promise<number>): Promise<void> {
+  process.umask(0o077)
+  const maintenance = await import('./maintenance.ts')
+  if (needsData && !maintenance.isDataDirectory(config.dataDir)) {
+    throw new CommandError(`there is no data of Matchbox in ${config.dataDir}: it is made by matchbox serve`)
+  }
+  process.exitCode = await work(maintenance, config)
 }
 
 /** Flags that mean the new key, not the root credential, in `key create`. */
@@ -265,7 +281,7 @@ function print(line: string): void {
 }
 
 /** Errors that the operator can mend; all others keep their stack. */
-const TOLD_IN_ONE_LINE: ReadonlySet<string> = new Set(['StartError', 'NewerDatabaseError', 'OlderDatabaseError'])
+const TOLD_IN_ONE_LINE: ReadonlySet<string> = new Set(['StartError', 'NewerDatabaseError', 'OlderDatabaseError', 'BackupError'])
 
 /** Tells what went wrong, for people; the exit code of it. */
 function report(error: unknown): number {

@@ -28,6 +28,7 @@ export interface Config {
   readonly signatureV2: boolean
   readonly inlineBytes: number
   readonly sweepGraceMs: number
+  readonly scrubBytesPerSecond: number
   readonly lifecycleDayMs: number
   readonly sosapi: boolean
   readonly connectionsMax: number
@@ -171,6 +172,13 @@ export const OPTIONS: Table = {
     default: '900000',
     parse: wholeNumber(0, Number.MAX_SAFE_INTEGER),
     help: 'how long released bytes stay for those who still read them',
+  },
+  scrubBytesPerSecond: {
+    env: 'MATCHBOX_SCRUB_BYTES_PER_SECOND',
+    placeholder: 'BYTES',
+    default: '1048576',
+    parse: wholeNumber(0, Number.MAX_SAFE_INTEGER),
+    help: 'how fast stored bytes are read back and compared, in the background (1 TiB in 12 days); 0: never',
   },
   lifecycleDayMs: {
     env: 'MATCHBOX_LIFECYCLE_DAY_MS',

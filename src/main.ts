@@ -3,10 +3,12 @@
  * With several workers this is what each of them does, and `workers.ts` is the process above them.
  */
 import cluster from 'node:cluster'
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { RESTORE_BEGUN_FILE } from './backup.ts'
 import { type Config, isLoopback, wasStartedByNpm } from './config.ts'
 import type { ObjectOwnership } from './domain/acl.ts'
 import type { Credential } from './domain/model.ts'
@@ -17,6 +19,7 @@ import { configsOfNewBucket } from './http/bucket-settings.ts'
 import type { Services } from './http/services.ts'
 import { createWebsiteServer } from './http/website/server.ts'
 import { startLifecycle } from './jobs/lifecycle.ts'
+import { startScrub } from './jobs/scrub.ts'
 import { startSweeper } from './jobs/sweeper.ts'
 import { type MasterKey, readMasterKeyFile } from './storage/master-keys.ts'
 import { loadRootCredential, ROOT_OWNER, rootCredential } from './storage/root-credential.ts'
@@ -72,8 +75,10 @@ export async function serve(config: Config): Promise<void> {
       configs: configsOfNewBucket(ownershipOfNewBuckets(config)),
     })
   const sweeper = startSweeper(stores, log)
+  const scrub = startScrub(stores, { bytesPerSecond: config.scrubBytesPerSecond, log, onRead: (bytes) => metrics.countScrubbed(bytes) })
   const lifecycle = startLifecycle(stores, { dayMs: config.lifecycleDayMs, log })
   const closeAll = async (): Promise<void> => {
+    await scrub.stop()
     await lifecycle.stop()
     await sweeper.stop()
     await stores.close()
@@ -127,6 +132,7 @@ async function takeDirectory(dataDir: string): Promise<DirectoryLock> {
   let lock: DirectoryLock | undefined
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    if (existsSync(join(dataDir, RESTORE_BEGUN_FILE))) throw new Error('a restore into it was begun and never completed: run it again')
     lock = lockDirectory(dataDir)
   } catch (error) {
     throw new StartError(`cannot use the data directory ${dataDir}: ${(error as Error).message}`, { cause: error })

@@ -111,13 +111,13 @@ export interface DigestResult {
 }
 
 /** One running checksum. */
-interface Running {
+export interface Running {
   update(bytes: Uint8Array): void
   /** Lower-case hexadecimal; to be called once. */
   digest(): string
 }
 
-function run(algorithm: ChecksumAlgorithm): Running {
+export function run(algorithm: ChecksumAlgorithm): Running {
   if (algorithm === 'CRC32') {
     let value = 0
     return {

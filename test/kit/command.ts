@@ -91,6 +91,7 @@ function serverOf(host: string, port: number, pid: number, credential: { accessK
 /** The settings of a server on a free port with the tests' credential. */
 export const SERVER_ENV: Readonly<Record<string, string>> = {
   MATCHBOX_PORT: '0',
+  MATCHBOX_SCRUB_BYTES_PER_SECOND: '0',
   MATCHBOX_ACCESS_KEY_ID: ACCESS_KEY_ID,
   MATCHBOX_SECRET_ACCESS_KEY: SECRET_ACCESS_KEY,
 }

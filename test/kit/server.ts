@@ -153,6 +153,7 @@ function childEnvironment(options: ServerOptions): NodeJS.ProcessEnv {
     MATCHBOX_HOST: '127.0.0.1',
     MATCHBOX_PORT: '0',
     MATCHBOX_LOG: 'error',
+    MATCHBOX_SCRUB_BYTES_PER_SECOND: '0',
     MATCHBOX_ACCESS_KEY_ID: ACCESS_KEY_ID,
     MATCHBOX_SECRET_ACCESS_KEY: SECRET_ACCESS_KEY,
     ...(options.workers === undefined ? {} : { MATCHBOX_WORKERS: String(options.workers) }),

@@ -8,7 +8,8 @@ import { StorageFullError } from '../errors.ts'
 
 /** Blobs that one folder takes in a row before the next folder's turn: neighbours in time share a folder and so its fsync. */
 const BLOBS_IN_A_ROW = 256
-const FOLDERS = 256
+export const FOLDERS = 256
+export const BLOBS_FOLDER = 'blobs'
 /** Blob ids of one page of {@link BlobStore.listInherited}. */
 const PAGE_BLOBS = 500
 
@@ -22,7 +23,7 @@ export interface DiskBlobStoreOptions {
 
 /** Open `DIR/blobs`: makes its folders durable once, so that a new blob needs one directory fsync only. */
 export async function openDiskBlobStore(options: DiskBlobStoreOptions): Promise<BlobStore> {
-  const root = join(options.dataDir, 'blobs')
+  const root = join(options.dataDir, BLOBS_FOLDER)
   const isNew = (await mkdir(root, { recursive: true, mode: 0o700 })) !== undefined
   const made = await Promise.all(Array.from({ length: FOLDERS }, (_, n) => mkdir(join(root, folderName(n)), { recursive: true, mode: 0o700 })))
   if (isNew || made.some((path) => path !== undefined)) {
@@ -32,11 +33,11 @@ export async function openDiskBlobStore(options: DiskBlobStoreOptions): Promise<
   return new DiskBlobStore(root, options)
 }
 
-function folderName(n: number): string {
+export function folderName(n: number): string {
   return n.toString(16).padStart(2, '0')
 }
 
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   const handle = await open(path, 'r')
   try {
     await handle.sync()
@@ -46,7 +47,12 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 /** A blob id is `<folder>-<generation>-<random>`: it names its own place and the life that made it. */
-const BLOB_ID = /^([0-9a-f]{2})-([0-9a-z]+)-[0-9a-f]{32}$/
+export const BLOB_ID = /^([0-9a-f]{2})-([0-9a-z]+)-[0-9a-f]{32}$/
+
+/** The blobs of a directory that somebody else may be writing: for reading alone, nothing is made. */
+export function readDiskBlobs(dataDir: string): BlobStore {
+  return new DiskBlobStore(join(dataDir, BLOBS_FOLDER), { dataDir, generation: 0, livingGenerations: () => new Set() })
+}
 
 /** The file of a blob under the folder of all of them. */
 export function pathOfBlob(root: string, blobId: string): string {

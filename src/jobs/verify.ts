@@ -1,0 +1,146 @@
+/** Read everything back: rows against rows, bytes against rows, files against rows. Changes nothing; a running server goes on beside it. */
+import { checkBlob } from '../engine/check-blob.ts'
+import { BlobMissingError, type BlobStore } from '../storage/blob-store.ts'
+import type { BlobFacts, BlobUser } from '../storage/metadata-store.ts'
+
+/** One thing that is wrong. */
+export interface Fault {
+  readonly what: string
+  readonly blobId?: string
+  readonly bucket?: string
+  readonly key?: string
+  readonly versionId?: string
+  readonly uploadId?: string
+}
+
+/** The database as a verification asks it. */
+export interface AuditedRows {
+  integrityFaults(): readonly Fault[]
+  rowFaults(): readonly Fault[]
+  checkInline(): { readonly count: number; readonly bytes: number; readonly faults: readonly Fault[] }
+  damagedBlobs(): readonly { readonly blobId: string; readonly reason: string }[]
+  filterKnown(blobIds: readonly string[]): ReadonlySet<string>
+  countVersions(): number
+  findBlob(blobId: string): BlobFacts | undefined
+  listBlobs(afterBlobId: string, limit: number): readonly BlobFacts[]
+  findBlobUsers(blobIds: ReadonlySet<string>): Promise<readonly BlobUser[]>
+}
+
+export interface AuditedFile {
+  readonly path: string
+  readonly blobId: string | undefined
+  readonly modifiedMs: number
+}
+
+export interface VerifyOptions {
+  readonly rows: AuditedRows
+  readonly blobs: BlobStore
+  readonly files: AsyncIterable<readonly AuditedFile[]>
+  /** A file that no row names and that is younger may be an upload under way. */
+  readonly graceMs: number
+}
+
+export interface VerifyReport {
+  readonly faults: readonly Fault[]
+  readonly versions: number
+  readonly blobs: number
+  readonly blobBytes: number
+  readonly inline: number
+  readonly inlineBytes: number
+  /** Files that no row names and that are too young to be a fault. */
+  readonly youngFiles: number
+  /** Blobs that are marked as damaged, and are whole. */
+  readonly recovered: readonly string[]
+  readonly seconds: number
+}
+
+const PAGE_BLOBS = 100
+
+export async function verify({ rows, blobs, files, graceMs }: VerifyOptions): Promise<VerifyReport> {
+  const startedMs = performance.now()
+  const faults: Fault[] = [...rows.integrityFaults()]
+  // with broken pages no other question has an answer
+  if (faults.length === 0) faults.push(...rows.rowFaults())
+  const inline = rows.checkInline()
+  faults.push(...inline.faults)
+  const wrong = new Map<string, string>()
+  let [blobCount, blobBytes] = [0, 0]
+  for (let after = ''; ; ) {
+    const page = rows.listBlobs(after, PAGE_BLOBS)
+    for (const blob of page) {
+      after = blob.blobId
+      blobCount += 1
+      blobBytes += blob.sizeBytes
+      const reason = await faultOfBlob(blobs, blob)
+      // released meanwhile, and perhaps swept: nothing names it any more
+      if (reason !== undefined && rows.findBlob(blob.blobId) !== undefined) wrong.set(blob.blobId, reason)
+    }
+    if (page.length < PAGE_BLOBS) break
+  }
+  const marked = rows.damagedBlobs()
+  const recovered = marked.filter(({ blobId }) => !wrong.has(blobId)).map(({ blobId }) => blobId)
+  for (const blobId of recovered) wrong.set(blobId, 'it is marked as damaged and is not read, but is whole now: --repair clears the mark')
+  faults.push(...(await named(rows, wrong)))
+  const orphans = await findOrphans(rows, blobs, files, graceMs)
+  faults.push(...orphans.faults)
+  return {
+    faults,
+    versions: rows.countVersions(),
+    blobs: blobCount,
+    blobBytes,
+    inline: inline.count,
+    inlineBytes: inline.bytes,
+    youngFiles: orphans.young,
+    recovered,
+    seconds: (performance.now() - startedMs) / 1000,
+  }
+}
+
+async function faultOfBlob(blobs: BlobStore, blob: BlobFacts): Promise<string | undefined> {
+  try {
+    return (await checkBlob(blobs, blob))?.reason
+  } catch (error) {
+    return `it cannot be read: ${(error as Error).message}`
+  }
+}
+
+/** Each blob once for every version that needs it. */
+async function named(rows: AuditedRows, wrong: ReadonlyMap<string, string>): Promise<readonly Fault[]> {
+  if (wrong.size === 0) return []
+  const users = await rows.findBlobUsers(new Set(wrong.keys()))
+  const faults: Fault[] = users.map((user) => ({ ...user, what: wrong.get(user.blobId) ?? '' }))
+  const used = new Set(users.map(({ blobId }) => blobId))
+  for (const [blobId, what] of wrong) if (!used.has(blobId) && rows.findBlob(blobId) !== undefined) faults.push({ blobId, what })
+  return faults
+}
+
+async function findOrphans(
+  rows: AuditedRows,
+  blobs: BlobStore,
+  files: VerifyOptions['files'],
+  graceMs: number,
+): Promise<{ faults: readonly Fault[]; young: number }> {
+  const faults: Fault[] = []
+  let young = 0
+  for await (const page of files) {
+    const known = rows.filterKnown(page.flatMap(({ blobId }) => blobId ?? []))
+    for (const { path, blobId, modifiedMs } of page) {
+      if (blobId === undefined) faults.push({ what: `${path} is no file of Matchbox` })
+      else if (known.has(blobId)) continue
+      else if (Date.now() - modifiedMs < graceMs) young += 1
+      else if (await isThere(blobs, blobId)) faults.push({ blobId, what: `no row names the file ${path}: the next start of the server removes it` })
+    }
+  }
+  return { faults, young }
+}
+
+/** A blob whose grace was over may have been removed since its file was listed, and its row with it. */
+async function isThere(blobs: BlobStore, blobId: string): Promise<boolean> {
+  try {
+    await (await blobs.open(blobId)).close()
+    return true
+  } catch (error) {
+    if (error instanceof BlobMissingError) return false
+    throw error
+  }
+}
