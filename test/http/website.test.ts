@@ -114,6 +114,25 @@ test('an object that has become private, or whose bucket ignores or has switched
   t.is(await look(), '403 AccessDenied')
 })
 
+test('a website shows what the policy of its bucket lets everybody read, and tells what is missing where everybody may list', async (t) => {
+  const bucket = await createWebsite(server)
+  await putObject(server, bucket, 'open/index.html', 'open')
+  await putObject(server, bucket, 'closed/index.html', 'closed')
+  const put = (...statements: readonly object[]): Promise<S3Response> => {
+    const Statement = statements.map((each) => ({ Effect: 'Allow', Principal: '*', ...each }))
+    const body = JSON.stringify({ Version: '2012-10-17', Statement })
+    return expectStatus(request(server, { method: 'PUT', bucket, query: { policy: '' }, body }), 204)
+  }
+  const read = { Action: 's3:GetObject', Resource: `arn:aws:s3:::${bucket}/open/*` }
+  await put(read)
+  t.is((await visit(site, `/${bucket}/open/`)).text, 'open')
+  t.is(outcome(await visit(site, `/${bucket}/open`)), `302 /${bucket}/open/`)
+  t.is(outcome(await visit(site, `/${bucket}/closed/`)), '403 AccessDenied')
+  t.is(outcome(await visit(site, `/${bucket}/open/missing`)), '403 AccessDenied')
+  await put(read, { Action: 's3:ListBucket', Resource: `arn:aws:s3:::${bucket}` })
+  t.is(outcome(await visit(site, `/${bucket}/open/missing`)), '404 NoSuchKey')
+})
+
 test('a signature opens nothing on a website', async (t) => {
   const bucket = await createWebsite(server)
   await putObject(server, bucket, 'private', 'x')
