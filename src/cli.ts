@@ -69,17 +69,19 @@ function buildProgram(): Command {
     .option('--json', 'print JSON')
     .option('--repair', 'read blobs again that were marked as damaged and are whole')
     .action(async (directory: string | undefined, flags: VerifyFlags, command: Command) => {
-      await maintain(configOf(command, directory), true, ({ runVerify }, config) => runVerify(config, flags, print))
+      await maintain(configOf(command, directory), true, async (config) => (await import('./maintenance.ts')).runVerify(config, flags, print))
     })
   withSettings(
     program.command('backup DIR').description('consistent copy of the data directory, also of a running server; again: what is new'),
   ).action(async (directory: string, _flags: unknown, command: Command) => {
-    await maintain(configOf(command), true, ({ runBackup }, config) => runBackup(config, directory, print))
+    await maintain(configOf(command), true, async (config) => (await import('./maintenance.ts')).runBackup(config, directory, print))
   })
   withSettings(program.command('restore DIR').description('bring a backup back into the data directory (MATCHBOX_DATA), and verify it'))
     .option('--overwrite', 'replace what is in the data directory')
     .action(async (directory: string, flags: { readonly overwrite?: boolean }, command: Command) => {
-      await maintain(configOf(command), false, ({ runRestore }, config) => runRestore(config, directory, flags.overwrite === true, print))
+      await maintain(configOf(command), false, async (config) =>
+        (await import('./maintenance.ts')).runRestore(config, directory, flags.overwrite === true, print),
+      )
     })
 
   const key = program.command('key').description('credentials, also beside a running server').helpOption('--help').helpCommand(false)
@@ -120,16 +122,13 @@ function withSettings(command: Command): Command {
     .exitOverride()
 }
 
-type Maintenance = typeof import('./maintenance.ts')
-
 /** The exit code says what was found; nothing is left open that could keep the process. */
-async function maintain(config: Config, needsData: boolean, work: (maintenance: Maintenance, config: Config) => Promise<number>): Promise<void> {
+async function maintain(config: Config, needsData: boolean, work: (config: Config) => Promise<number>): Promise<void> {
   process.umask(0o077)
-  const maintenance = await import('./maintenance.ts')
-  if (needsData && !maintenance.isDataDirectory(config.dataDir)) {
+  if (needsData && !(await import('./maintenance.ts')).isDataDirectory(config.dataDir)) {
     throw new CommandError(`there is no data of Matchbox in ${config.dataDir}: it is made by matchbox serve`)
   }
-  process.exitCode = await work(maintenance, config)
+  process.exitCode = await work(config)
 }
 
 /** Flags that mean the new key, not the root credential, in `key create`. */

@@ -138,7 +138,8 @@ function policyQuestion({ identity, action, object, facts }: AccessQuestion, buc
   }
 }
 
-function allowsAnonymous(anonymous: 'off' | 'read' | 'write', action: string): boolean {
+/** What the setting `anonymous` allows, on every bucket. */
+export function allowsAnonymous(anonymous: 'off' | 'read' | 'write', action: string): boolean {
   if (SIGNED_ACTIONS.has(action)) return false
   return anonymous === 'write' || (anonymous === 'read' && READ_ACTIONS.has(action))
 }

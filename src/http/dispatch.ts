@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { authenticate } from '../auth/authenticate.ts'
 import { authenticateForm } from '../auth/authenticate-form.ts'
 import { twoMechanisms } from '../auth/authentication.ts'
+import { allowsAnonymous } from '../auth/authorize.ts'
 import { parseEntityTagCondition } from '../domain/etag.ts'
 import { type Bucket, hasConfig, type Identity } from '../domain/model.ts'
 import { bucketNameProblem, checkKey } from '../domain/names.ts'
@@ -67,7 +68,7 @@ export async function dispatch(
   const createsObject = row?.createsObject === true
   const enter = (who: Identity, asked: S3Request, key: string | undefined): Entered => {
     answered.accessKeyId = who.accessKeyId
-    const bucket = findBucketFor(services, request, row)
+    const bucket = findBucketFor(services, request, who, row, action)
     const own = key === undefined ? undefined : { key, versionId: versionIdOf(asked) }
     const allow = permissions({ services, request: asked, socket: message.socket, identity: who, nowMs, createsObject }, bucket, own)
     // only a policy can tell one key from another
@@ -173,10 +174,14 @@ function withoutSecrets(call: ObjectCall, response: Promise<S3Response>): Promis
   })
 }
 
-/** The bucket of the request. That there is a bucket of this name is no secret: CreateBucket tells it to everybody. */
-function findBucketFor(services: Services, request: S3Request, row: Operation | undefined): Bucket | undefined {
-  if (request.bucketName === undefined || row?.resource === 'bucket-name') return undefined
-  return requiredBucket(services, request.bucketName)
+/** The bucket of the request. To who is not signed in, a missing bucket looks like a forbidden one; Ceph's clients want to be told. */
+function findBucketFor(services: Services, request: S3Request, identity: Identity, row: Operation | undefined, action: string): Bucket | undefined {
+  const { bucketName } = request
+  if (bucketName === undefined || row?.resource === 'bucket-name') return undefined
+  const { anonymous, compatibility } = services.config
+  const isTold = identity.kind !== 'anonymous' || allowsAnonymous(anonymous, action) || compatibility === 'rgw'
+  if (!isTold && services.stores.metadata.findBucket(bucketName) === undefined) throw new S3Error('AccessDenied')
+  return requiredBucket(services, bucketName)
 }
 
 function checkExpectedOwner(request: S3Request, bucket: Bucket | undefined): void {

@@ -13,7 +13,7 @@ import {
   DeleteBucketCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
-  GetBucketWebsiteCommand,
+  GetBucketMetadataConfigurationCommand,
   GetObjectAttributesCommand,
   GetObjectCommand,
   HeadBucketCommand,
@@ -357,7 +357,7 @@ test('the AWS SDK uploads an object in parts, completes it under a condition, an
 
 test('the AWS SDK is told by name what is not implemented, instead of being misunderstood', async (t) => {
   const Bucket = await newBucket('sdk-refused')
-  const refusal = await refusalOf(client.send(new GetBucketWebsiteCommand({ Bucket })))
+  const refusal = await refusalOf(client.send(new GetBucketMetadataConfigurationCommand({ Bucket })))
   t.like(refusal, { name: 'NotImplemented', status: 501 })
   const keyless = await refusalOf(client.send(new PutObjectCommand({ Bucket, Key: 'k', Body: 'v', ServerSideEncryption: 'AES256' })))
   t.like(keyless, { name: 'NotImplemented', status: 501 })

@@ -245,6 +245,8 @@ export function declareDeletes(fixture: ProfileFixture): void {
   }
 
   if (profile !== 'aws') {
+    // Ceph says of every missing key whether a marker stands for it
+    const noMarker = profile === 'rgw' ? 'false' : undefined
     test('DeleteObject that describes an object which is not there lays no delete marker, unlike a plain one', async (t) => {
       const describing: Record<string, string>[] = [{ 'x-amz-if-match-size': '1' }, { 'x-amz-if-match-last-modified-time': httpDate(0) }]
       if (profile === 'rgw') describing.push({ 'if-match': '*' }, { 'if-match': OTHER })
@@ -254,10 +256,10 @@ export function declareDeletes(fixture: ProfileFixture): void {
           const answer = await remove(target, headers)
           t.is(outcomeOf(answer), '204')
           t.is(header(answer, 'x-amz-delete-marker'), undefined, `${kind} with ${JSON.stringify(headers)}`)
-          t.is(header(await request(fixture.server, target), 'x-amz-delete-marker'), undefined, `${kind} after ${JSON.stringify(headers)}`)
+          t.is(header(await request(fixture.server, target), 'x-amz-delete-marker'), noMarker, `${kind} after ${JSON.stringify(headers)}`)
         }
         await remove(target)
-        t.is(header(await request(fixture.server, target), 'x-amz-delete-marker'), kind === 'plain' ? undefined : 'true', `${kind}, plainly deleted`)
+        t.is(header(await request(fixture.server, target), 'x-amz-delete-marker'), kind === 'plain' ? noMarker : 'true', `${kind}, plainly deleted`)
       }
     })
   }

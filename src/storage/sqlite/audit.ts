@@ -1,10 +1,9 @@
 /** The database judged by itself: rows that contradict each other. Each question is one statement, so that it sees one instant, beside whoever writes. */
-import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { crc32Of } from '../../checksum/blocks.ts'
 import { md5Hex } from '../../checksum/digests.ts'
 import { type AuditReads, prepareAuditReads } from './audit-reads.ts'
-import { DATABASE_FILE, openDatabase } from './schema.ts'
+import { openDatabase } from './schema.ts'
 
 /** One thing that is wrong with a row, and whose it is where that is known. */
 export interface RowFault {
@@ -229,8 +228,4 @@ export function holdSweeper(dataDir: string, holdId: string, untilMs: number): b
   } finally {
     db.close()
   }
-}
-
-export function databasePath(dataDir: string): string {
-  return join(dataDir, DATABASE_FILE)
 }
