@@ -18,6 +18,7 @@ import {
   settingsHelp,
 } from './config.ts'
 import type { Stores } from './engine/stores.ts'
+import type { KeyLimitFlags } from './key-limits.ts'
 import type { VerifyFlags } from './maintenance.ts'
 import type { MasterKey } from './storage/master-keys.ts'
 import type { MetadataStore } from './storage/metadata-store.ts'
@@ -36,7 +37,7 @@ class CommandError extends Error {
   }
 }
 
-interface KeyFlags {
+interface KeyFlags extends KeyLimitFlags {
   readonly ownerId?: string
   readonly displayName?: string
   readonly json?: boolean
@@ -88,6 +89,14 @@ function buildProgram(): Command {
   withSettings(key.command('create').description('make a credential and print it; --access-key-id and --secret-access-key choose it'))
     .option('--owner-id <ID>', 'who owns what is made with it; default: an owner of its own')
     .option('--display-name <NAME>', 'name of the owner, for people')
+    .option('--bucket <NAMES>', 'limit it to these buckets (a comma list, as all of these)')
+    .option('--prefix <PREFIXES>', 'limit it to keys that begin so')
+    .option('--allow <ABILITIES>', 'limit it to some of read, list, write, delete')
+    .option('--append-only', 'it makes objects and reads them, and never replaces or deletes one')
+    .option('--lock-prefix <PREFIXES>', 'behind each prefix: where an append-only key may replace and delete (restic: locks/)')
+    .option('--from <ADDRESSES>', 'limit it to these addresses, or networks such as 10.0.0.0/8')
+    .option('--policy <FILE>', 'limit it by an IAM policy instead')
+    .option('--expires <TIME>', 'when it ends: 90d, 12h, 30m, or a date')
     .option('--json', 'print JSON')
     .action(async (flags: KeyFlags, command: Command) => createKey(configOf(command, undefined, KEY_SETTINGS), command.opts(), flags))
   withSettings(key.command('list').description('print the credentials, without their secrets'))
@@ -191,22 +200,52 @@ async function createKey(config: Config, given: Readonly<Record<string, string |
   const displayName = chosen('--display-name', flags.displayName, parseOwnerText) ?? accessKeyId
   if (accessKeyId === config.accessKeyId) throw new CommandError(`${accessKeyId} is the root credential`)
   const owner = { id: ownerId, displayName }
-  const made = await withMetadata(config, (metadata) => metadata.createCredential({ accessKeyId, secretAccessKey, owner, createdMs: Date.now() }))
+  const createdMs = Date.now()
+  const limits = await limitsOf(flags, createdMs)
+  const made = await withMetadata(config, (metadata) => metadata.createCredential({ accessKeyId, secretAccessKey, owner, createdMs, ...limits }))
   if (made === 'exists') throw new CommandError(`there is a credential ${accessKeyId} already`)
   const lines = [`access key id      ${accessKeyId}`, `secret access key  ${secretAccessKey}`, `owner              ${ownerId} (${displayName})`]
-  print(flags.json === true ? JSON.stringify({ accessKeyId, secretAccessKey, ownerId, displayName }) : lines.join('\n'))
+  if (limits.expiresMs !== undefined) lines.push(`expires            ${new Date(limits.expiresMs).toISOString()}`)
+  if (limits.policy !== undefined) lines.push(`policy             ${limits.policy}`)
+  const facts = { accessKeyId, secretAccessKey, ownerId, displayName, ...shownLimits(limits) }
+  print(flags.json === true ? JSON.stringify(facts) : lines.join('\n'))
+}
+
+async function limitsOf(flags: KeyLimitFlags, nowMs: number) {
+  const { readKeyLimits } = await import('./key-limits.ts')
+  try {
+    return readKeyLimits(flags, nowMs)
+  } catch (error) {
+    throw new CommandError((error as Error).message, EXIT_USAGE)
+  }
+}
+
+function shownLimits({ policy, expiresMs }: { readonly policy?: string; readonly expiresMs?: number }) {
+  return {
+    ...(expiresMs === undefined ? {} : { expires: new Date(expiresMs).toISOString() }),
+    ...(policy === undefined ? {} : { policy: JSON.parse(policy) as unknown }),
+  }
 }
 
 async function listKeys(config: Config, asJson: boolean): Promise<void> {
   const listed = await withMetadata(config, (metadata) => metadata.listCredentials())
-  const keys = listed.map(({ accessKeyId, owner, createdMs }) => ({
-    accessKeyId,
-    ownerId: owner.id,
-    displayName: owner.displayName,
-    created: new Date(createdMs).toISOString(),
+  const keys = listed.map((key) => ({
+    accessKeyId: key.accessKeyId,
+    ownerId: key.owner.id,
+    displayName: key.owner.displayName,
+    created: new Date(key.createdMs).toISOString(),
+    ...(key.lastUsedMs === undefined ? {} : { lastUsed: new Date(key.lastUsedMs).toISOString() }),
+    ...shownLimits(key),
   }))
   if (asJson) return print(JSON.stringify(keys))
-  for (const key of keys) print(`${key.accessKeyId}  ${key.created}  ${key.ownerId}  ${key.displayName}`)
+  for (const { accessKeyId, created, ownerId, displayName, lastUsed, expires, policy } of keys) {
+    const notes = [
+      `used ${lastUsed ?? 'never'}`,
+      ...(expires === undefined ? [] : [`expires ${expires}`]),
+      ...(policy === undefined ? [] : ['limited']),
+    ]
+    print(`${accessKeyId}  ${created}  ${ownerId}  ${displayName}  (${notes.join(', ')})`)
+  }
 }
 
 async function revokeKey(config: Config, accessKeyId: string): Promise<void> {

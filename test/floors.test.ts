@@ -9,7 +9,7 @@ import { repositoryRoot } from './kit/server.ts'
 
 /** Top floor first. A file may import from its own floor and from every floor below it. */
 const FLOORS: readonly (readonly string[])[] = [
-  ['main.ts', 'cli.ts', 'config.ts', 'workers.ts', 'maintenance.ts', 'backup.ts'],
+  ['main.ts', 'cli.ts', 'config.ts', 'workers.ts', 'maintenance.ts', 'backup.ts', 'key-limits.ts'],
   ['http/'],
   ['auth/'],
   ['jobs/'],
@@ -32,13 +32,13 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Where files of the data directory are touched; every other file goes through the ports. */
-const FILE_SYSTEM_HOMES = ['storage/', 'main.ts', 'cli.ts', 'maintenance.ts', 'backup.ts']
+const FILE_SYSTEM_HOMES = ['storage/', 'main.ts', 'cli.ts', 'maintenance.ts', 'backup.ts', 'key-limits.ts']
 
 /**
  * Files that may call the file system synchronously, because they run before the server listens or without one. One hung disk stops a
  * process that does so while it serves.
  */
-const START_UP_FILES = ['cli.ts', 'main.ts', 'maintenance.ts', 'storage/master-keys.ts', 'storage/root-credential.ts']
+const START_UP_FILES = ['cli.ts', 'key-limits.ts', 'main.ts', 'maintenance.ts', 'storage/master-keys.ts', 'storage/root-credential.ts']
 
 /** The only files that choose an implementation of a port. */
 const ROOM_CHOOSERS = ['engine/stores.ts', 'main.ts', 'cli.ts', 'maintenance.ts', 'backup.ts']

@@ -32,8 +32,8 @@ export const ANONYMOUS: Identity = { kind: 'anonymous', owner: { id: 'anonymous'
 export const DUMMY_SECRET = randomBytes(30).toString('base64')
 export const DUMMY_KEY: KeyObject = createSecretKey(randomBytes(32))
 
-export function identityOf({ isRoot, owner, accessKeyId }: Credential): Identity {
-  return { kind: isRoot ? 'root' : 'key', owner, accessKeyId }
+export function identityOf({ isRoot, owner, accessKeyId, policy }: Credential): Identity {
+  return { kind: isRoot ? 'root' : 'key', owner, accessKeyId, ...(policy === undefined ? {} : { policy }) }
 }
 
 export function isoSeconds(timeMs: number): string {

@@ -73,6 +73,8 @@ const PARTS_OF_A_WRITE = new Set(['s3:PutObjectAcl', 's3:PutObjectTagging'])
 /** What a decision may have to know. Each is looked up only where it counts: for most requests, nothing is. */
 export interface AccessRecords {
   policy(bucket: Bucket): Policy | undefined
+  /** Of a credential, from its text. */
+  policyOfKey(text: string): Policy
   ownership(bucket: Bucket): ObjectOwnership
   /** The ACL of the bucket; undefined: nobody but its owner. */
   bucketGrants(bucket: Bucket): readonly Grant[] | undefined
@@ -105,18 +107,22 @@ export interface AccessQuestion {
   /** undefined where the action concerns no existing bucket: the caller's own list of buckets, or one that is to be made. */
   readonly bucket: Bucket | undefined
   readonly object: ObjectName | undefined
+  /** Of a bucket that is to be made. */
+  readonly newBucketName?: string
   /** Condition keys of policies. */
   readonly facts: Facts
 }
 
 export function isAllowed(question: AccessQuestion, records: AccessRecords, anonymous: 'off' | 'read' | 'write'): boolean {
   const { identity, action, bucket } = question
+  // the policy of a key only takes away: what it does not allow nothing else does
+  if (identity.policy !== undefined && evaluate(records.policyOfKey(identity.policy), policyQuestion(question)) !== 'allow') return false
   if (bucket === undefined) return identity.kind !== 'anonymous' || allowsAnonymous(anonymous, action)
   const isBucketOwner = identity.kind === 'root' || (identity.kind === 'key' && identity.owner.id === bucket.ownerId)
-  if (isBucketOwner && bucket.configNames === '') return true
+  if (isBucketOwner && bucket.configNames === '' && identity.policy === undefined) return true
   if (isBucketOwner && POLICY_ACTIONS.has(action)) return true
   const policy = records.policy(bucket)
-  const verdict = policy === undefined ? 'silent' : evaluate(policy, policyQuestion(question, bucket))
+  const verdict = policy === undefined ? 'silent' : evaluate(policy, policyQuestion(question))
   if (verdict === 'deny') return false
   if (identity.kind === 'root') return true
   const isLetIn =
@@ -125,15 +131,25 @@ export function isAllowed(question: AccessQuestion, records: AccessRecords, anon
       (isBucketOwner || !isPublicPolicy(policy) || !records.publicAccess(bucket).restrictsPublicPolicy)) ||
     isAllowedByOwnership(question, bucket, isBucketOwner, records) ||
     (identity.kind === 'anonymous' && allowsAnonymous(anonymous, action))
-  return isBucketOwner || !isAbsentFromRead(question, bucket, records) ? isLetIn : mayList(question, records, anonymous)
+  const seesAll = isBucketOwner && identity.policy === undefined
+  return seesAll || !isAbsentFromRead(question, bucket, records) ? isLetIn : mayList(question, records, anonymous)
 }
 
-function policyQuestion({ identity, action, object, facts }: AccessQuestion, bucket: Bucket) {
+/** Whether a policy denies it in so many words, that of the key or that of the bucket. */
+export function isDenied(question: AccessQuestion, records: AccessRecords): boolean {
+  const { identity, bucket } = question
+  const ofBucket = bucket === undefined ? undefined : records.policy(bucket)
+  const policies = [ofBucket, identity.policy === undefined ? undefined : records.policyOfKey(identity.policy)]
+  return policies.some((policy) => policy !== undefined && evaluate(policy, policyQuestion(question)) === 'deny')
+}
+
+function policyQuestion({ identity, action, bucket, object, newBucketName, facts }: AccessQuestion) {
   const { accessKeyId, owner } = identity
   return {
     principal: accessKeyId === undefined ? ({ kind: 'anonymous' } as const) : ({ kind: 'credential', ownerId: owner.id, accessKeyId } as const),
     action,
-    resource: `arn:aws:s3:::${bucket.name}${object === undefined ? '' : `/${object.key}`}`,
+    // what is about no bucket is about all of them
+    resource: `arn:aws:s3:::${bucket?.name ?? newBucketName ?? '*'}${object === undefined ? '' : `/${object.key}`}`,
     facts,
   }
 }

@@ -23,8 +23,14 @@ PutObjectAcl PutObjectLegalHold PutObjectRetention PutObjectTagging PutObjectVer
 ReplicateDelete ReplicateObject ReplicateTags RestoreObject UpdateBucketMetadataInventoryTableConfiguration
 UpdateBucketMetadataJournalTableConfiguration UpdateJobPriority UpdateJobStatus UpdateObjectEncryption`
 
-export const S3_ACTIONS: ReadonlySet<string> = new Set(
-  NAMES.trim()
-    .split(/\s+/)
-    .map((name) => `s3:${name}`),
-)
+/**
+ * Matchbox's own: to replace what stands under a key. Whoever may write may do so, unless a policy denies it; then a write makes objects and
+ * changes none.
+ */
+export const OVERWRITE_OBJECT = 'matchbox:OverwriteObject'
+
+const S3_NAMES = NAMES.trim()
+  .split(/\s+/)
+  .map((name) => `s3:${name}`)
+
+export const S3_ACTIONS: ReadonlySet<string> = new Set([...S3_NAMES, OVERWRITE_OBJECT])

@@ -12,6 +12,8 @@ export interface Identity {
   readonly owner: Owner
   /** undefined for anonymous. */
   readonly accessKeyId: string | undefined
+  /** The policy of the credential, as JSON: nothing that it does not allow is allowed by anything else. undefined: the credential has none. */
+  readonly policy?: string
 }
 
 /** An access key with its secret and its owner. */
@@ -20,6 +22,9 @@ export interface Credential {
   readonly secretAccessKey: string
   readonly owner: Owner
   readonly isRoot: boolean
+  readonly policy?: string
+  /** From then on it is as if it were not there. */
+  readonly expiresMs?: number
 }
 
 export type VersioningState = 'unversioned' | 'enabled' | 'suspended'

@@ -1,6 +1,6 @@
 /** What authorization may ask of a request and of what is stored: looked up at most once each, and only when it counts. */
 import type { Socket } from 'node:net'
-import { type AccessRecords, authorize, type ObjectName, type OwnedVersion } from '../auth/authorize.ts'
+import { type AccessQuestion, type AccessRecords, authorize, isDenied, type ObjectName, type OwnedVersion } from '../auth/authorize.ts'
 import type { Facts, Policy } from '../auth/iam-policy.ts'
 import { parsePolicy } from '../auth/iam-policy-document.ts'
 import { parseIsoInstant } from '../domain/http-date.ts'
@@ -17,6 +17,7 @@ function accessRecords(stores: Stores): AccessRecords {
   const { metadata } = stores
   return {
     policy: (bucket) => policyOf(stores, bucket),
+    policyOfKey: (text) => parsedPolicy(text, undefined),
     ownership: (bucket) => ownershipOf(stores, bucket).ownership,
     bucketGrants: (bucket) => {
       const stored = hasConfig(bucket, BUCKET_ACL_CONFIG) ? metadata.findConfig(bucket.id, BUCKET_ACL_CONFIG) : undefined
@@ -50,10 +51,13 @@ const POLICIES_MAX = 100
 /** The policy of a bucket; undefined: it has none. */
 export function policyOf({ metadata }: Stores, bucket: Bucket): Policy | undefined {
   const text = hasConfig(bucket, POLICY_CONFIG) ? metadata.findConfig(bucket.id, POLICY_CONFIG) : undefined
-  if (text === undefined) return undefined
+  return text === undefined ? undefined : parsedPolicy(text, bucket.name)
+}
+
+function parsedPolicy(text: string, bucketName: string | undefined): Policy {
   const known = policies.get(text)
   if (known !== undefined) return known
-  const policy = parsePolicy(text, { bucketName: bucket.name })
+  const policy = parsePolicy(text, { bucketName })
   if (policies.size >= POLICIES_MAX) policies.delete(policies.keys().next().value as string)
   policies.set(text, policy)
   return policy
@@ -70,14 +74,26 @@ export interface Asker {
   readonly createsObject: boolean
 }
 
+export interface Permissions {
+  readonly allow: ServiceCall['allow']
+  /** Whether a policy denies it in so many words. */
+  denies(action: string): boolean
+}
+
 /** Asks for a request. @param own the object that the request names in `bucket`, for questions that name none */
-export function permissions(asker: Asker, bucket: Bucket | undefined, own: ObjectName | undefined): ServiceCall['allow'] {
-  const { services, identity } = asker
+export function permissions(asker: Asker, bucket: Bucket | undefined, own: ObjectName | undefined): Permissions {
+  const { services, identity, request } = asker
   const records = accessRecords(services.stores)
-  return (action, target, named, tags) => {
-    const object = named ?? (target === bucket ? own : undefined)
+  const question = (action: string, target: Bucket | undefined, object: ObjectName | undefined, tags: readonly Tag[] | undefined): AccessQuestion => {
     const facts = factsOf({ ...asker, bucket: target, object, tags })
-    authorize({ identity, action, bucket: target, object, facts }, records, services.config.anonymous)
+    const { bucketName } = request
+    const named = target === undefined && bucketName !== undefined ? { newBucketName: bucketName } : {}
+    return { identity, action, bucket: target, object, facts, ...named }
+  }
+  return {
+    allow: (action, target, named, tags) =>
+      authorize(question(action, target, named ?? (target === bucket ? own : undefined), tags), records, services.config.anonymous),
+    denies: (action) => isDenied(question(action, bucket, own, undefined), records),
   }
 }
 

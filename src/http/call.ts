@@ -30,7 +30,11 @@ export function may(call: Pick<ServiceCall, 'allow'>, action: string, bucket: Bu
 }
 
 export type BucketCall = ServiceCall & { readonly bucket: Bucket }
-export type ObjectCall = BucketCall & { readonly key: string }
+export type ObjectCall = BucketCall & {
+  readonly key: string
+  /** A write may make an object here, and replace none: a policy denies that. */
+  readonly isCreateOnly: boolean
+}
 /** Of who reads and sends nothing. */
 export type ReadCall = Omit<ObjectCall, 'body'>
 

@@ -4,8 +4,9 @@ import { authenticate } from '../auth/authenticate.ts'
 import { authenticateForm } from '../auth/authenticate-form.ts'
 import { twoMechanisms } from '../auth/authentication.ts'
 import { allowsAnonymous } from '../auth/authorize.ts'
+import { OVERWRITE_OBJECT } from '../auth/s3-actions.ts'
 import { parseEntityTagCondition } from '../domain/etag.ts'
-import { type Bucket, hasConfig, type Identity } from '../domain/model.ts'
+import { type Bucket, type Credential, hasConfig, type Identity } from '../domain/model.ts'
 import { bucketNameProblem, checkKey } from '../domain/names.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { permissions } from './access.ts'
@@ -52,7 +53,12 @@ export async function dispatch(
   const operation = findOperation(request)
   if (operation.kind !== 'no-row') answered.operation = operation.found.name
 
-  const { identity, payload } = authenticate(request, signingSettings(request, config), (accessKeyId) => findCredential(services, accessKeyId), nowMs)
+  const { identity, payload } = authenticate(
+    request,
+    signingSettings(request, config),
+    (accessKeyId) => findCredential(services, accessKeyId, nowMs),
+    nowMs,
+  )
   const contentLength = request.header('content-length')
   const body = new HttpRequestBody(
     message,
@@ -70,17 +76,18 @@ export async function dispatch(
     answered.accessKeyId = who.accessKeyId
     const bucket = findBucketFor(services, request, who, row, action)
     const own = key === undefined ? undefined : { key, versionId: versionIdOf(asked) }
-    const allow = permissions({ services, request: asked, socket: message.socket, identity: who, nowMs, createsObject }, bucket, own)
+    const { allow, denies } = permissions({ services, request: asked, socket: message.socket, identity: who, nowMs, createsObject }, bucket, own)
     // only a policy can tell one key from another
     if (row?.isPerKey !== true || bucket === undefined || !hasConfig(bucket, POLICY_CONFIG)) allow(action, bucket)
     checkExpectedOwner(request, bucket)
     // who may not read an object must not learn its ETag by guessing
     if (row?.conditional === true && bucket !== undefined && !READING_METHODS.has(row.method) && namesEntityTags(asked)) allow('s3:GetObject', bucket)
-    return { identity: who, allow, bucket }
+    const isCreateOnly = own !== undefined && action === 's3:PutObject' && denies(OVERWRITE_OBJECT)
+    return { identity: who, allow, bucket, isCreateOnly }
   }
   // who signs inside of the body has not been heard yet; nothing is looked up before
   const isForm = operation.kind === 'found' && operation.found.operation.resource === 'form'
-  const { allow, bucket } = isForm ? { allow: refuseUnheard, bucket: undefined } : enter(identity, request, request.key)
+  const { allow, bucket, isCreateOnly } = isForm ? UNHEARD : enter(identity, request, request.key)
   if (operation.kind === 'no-row' || row === undefined) throw new S3Error('MethodNotAllowed', { detail: { Method: request.method } })
   const { name } = operation.found
   if (operation.kind === 'unknown-parameter') throw notImplemented(`The query parameter ${operation.parameter} is not supported for ${name}`)
@@ -96,22 +103,32 @@ export async function dispatch(
       return row.handle({ ...call, bucketName: request.bucketName as string } satisfies BucketNameCall)
     case 'bucket':
       return row.handle({ ...call, bucket: bucket as Bucket } satisfies BucketCall)
-    case 'form':
-      return row.handle({
+    case 'form': {
+      let entrance: ObjectCall | undefined
+      const pending = row.handle({
         ...call,
         bucketName: request.bucketName as string,
         enter: (fields, form, key) => {
           answered.key = key
           answered.isConditional = asksForConditions(form)
-          const signer = authenticateForm(fields, config, (accessKeyId) => findCredential(services, accessKeyId))
+          const signer = authenticateForm(fields, config, (accessKeyId) => findCredential(services, accessKeyId, nowMs))
           if (signer !== undefined && identity.kind !== 'anonymous') throw twoMechanisms()
           const entered = enter(signer ?? identity, form, key)
-          return { ...call, ...entered, bucket: entered.bucket as Bucket, request: form, key }
+          entrance = { ...call, ...entered, bucket: entered.bucket as Bucket, request: form, key }
+          return entrance
         },
       } satisfies FormCall)
+      return pending.catch((error: unknown) => {
+        throw entrance === undefined ? error : withoutSecrets(entrance, error)
+      })
+    }
     case 'object': {
-      const objectCall: ObjectCall = { ...call, bucket: bucket as Bucket, key: request.key as string }
-      return answered.isConditional ? withoutSecrets(objectCall, row.handle(objectCall)) : row.handle(objectCall)
+      const objectCall: ObjectCall = { ...call, bucket: bucket as Bucket, key: request.key as string, isCreateOnly }
+      const pending = row.handle(objectCall)
+      if (!answered.isConditional && !isCreateOnly) return pending
+      return pending.catch((error: unknown) => {
+        throw withoutSecrets(objectCall, error)
+      })
     }
     default:
       return row satisfies never
@@ -122,10 +139,15 @@ interface Entered {
   readonly identity: Identity
   readonly allow: ServiceCall['allow']
   readonly bucket: Bucket | undefined
+  readonly isCreateOnly: boolean
 }
 
-function refuseUnheard(): never {
-  throw new S3Error('AccessDenied')
+const UNHEARD: Omit<Entered, 'identity'> = {
+  allow: () => {
+    throw new S3Error('AccessDenied')
+  },
+  bucket: undefined,
+  isCreateOnly: false,
 }
 
 /**
@@ -144,8 +166,21 @@ function checkBucketName(name: string): void {
     throw new S3Error('InvalidBucketName', { message: `The specified bucket is not valid: ${problem}`, detail: { BucketName: name } })
 }
 
-function findCredential({ rootCredential, stores }: Services, accessKeyId: string) {
-  return accessKeyId === rootCredential.accessKeyId ? rootCredential : stores.metadata.findCredential(accessKeyId)
+const USE_NOTED_MS = 3_600_000
+const noted = new Map<string, number>()
+const NOTED_MAX = 10_000
+
+/** An expired one is as good as revoked. */
+function findCredential({ rootCredential, stores, log }: Services, accessKeyId: string, nowMs: number): Credential | undefined {
+  if (accessKeyId === rootCredential.accessKeyId) return rootCredential
+  const found = stores.metadata.findCredential(accessKeyId)
+  if (found === undefined || (found.expiresMs !== undefined && found.expiresMs <= nowMs)) return undefined
+  if (nowMs - (noted.get(accessKeyId) ?? 0) >= USE_NOTED_MS) {
+    if (noted.size >= NOTED_MAX) noted.clear()
+    noted.set(accessKeyId, nowMs)
+    stores.metadata.noteCredentialUse(accessKeyId, nowMs).catch((error: unknown) => log.debug('use of a key not noted', { err: error }))
+  }
+  return found
 }
 
 function actionOf({ operation }: NamedOperation, request: S3Request): string {
@@ -166,12 +201,19 @@ function namesEntityTags(request: S3Request): boolean {
   })
 }
 
-/** A failed condition tells what is there now; who may not read the object gets the refusal alone. */
-function withoutSecrets(call: ObjectCall, response: Promise<S3Response>): Promise<S3Response> {
-  return response.catch((error: unknown) => {
-    if (!(error instanceof S3Error) || error.code !== 'PreconditionFailed' || may(call, 's3:GetObject', call.bucket)) throw error
-    throw new S3Error('PreconditionFailed', { detail: { Condition: error.detail['Condition'] ?? '' } })
-  })
+/**
+ * A failed condition tells what is there now; who may not read the object gets the refusal alone. And who may not overwrite it, and did not ask
+ * for any condition, is told that.
+ */
+function withoutSecrets(call: ObjectCall, error: unknown): unknown {
+  if (!(error instanceof S3Error)) return error
+  const isConflict = error.code === 'ConditionalRequestConflict' || error.code === 'PreconditionFailed'
+  if (isConflict && call.isCreateOnly && !asksForConditions(call.request)) {
+    return new S3Error('AccessDenied', { message: 'There is an object of this name, and a policy denies that it is overwritten.' })
+  }
+  const { key, bucket } = call
+  if (error.code !== 'PreconditionFailed' || may(call, 's3:GetObject', bucket, { key, versionId: undefined })) return error
+  return new S3Error('PreconditionFailed', { detail: { Condition: error.detail['Condition'] ?? '' } })
 }
 
 /** The bucket of the request. To who is not signed in, a missing bucket looks like a forbidden one; Ceph's clients want to be told. */

@@ -4,6 +4,7 @@ import { parseHttpDate } from '../domain/http-date.ts'
 import type { Compatibility } from '../domain/model.ts'
 import { type Precondition, UNCONDITIONAL } from '../domain/precondition.ts'
 import { S3Error } from '../domain/s3-error.ts'
+import type { ObjectCall } from './call.ts'
 import type { S3Request } from './request.ts'
 import { headerNotImplemented } from './screening.ts'
 
@@ -88,12 +89,32 @@ export function copySourcePrecondition(request: S3Request, nowMs: number): Preco
 }
 
 /** Both sides of a rename; here If-Modified-Since counts, too. @throws {S3Error} InvalidArgument */
-export function renamePreconditions(request: S3Request, nowMs: number): { readonly source: Precondition; readonly destination: Precondition } {
-  return { source: read(request, RENAME_SOURCE, nowMs, 'refuse'), destination: read(request, PLAIN, nowMs, 'refuse') }
+export function renamePreconditions({ request, nowMs, isCreateOnly }: ObjectCall): {
+  readonly source: Precondition
+  readonly destination: Precondition
+} {
+  const destination = read(request, PLAIN, nowMs, 'refuse')
+  return { source: read(request, RENAME_SOURCE, nowMs, 'refuse'), destination: isCreateOnly ? creating(destination) : destination }
 }
 
-/** Conditions on the current version of the key that is to be written. @throws {S3Error} NotImplemented where the `aws` profile says so */
-export function writePrecondition(request: S3Request, nowMs: number, compatibility: Compatibility): Precondition {
+/**
+ * Conditions on the current version of the key that is to be written, and that there be none where the caller may replace nothing.
+ * @throws {S3Error} NotImplemented where the `aws` profile says so, AccessDenied
+ */
+export function writePrecondition({ services, nowMs, isCreateOnly }: ObjectCall, request: S3Request): Precondition {
+  const when = readWritePrecondition(request, nowMs, services.config.compatibility)
+  return isCreateOnly ? creating(when) : when
+}
+
+/** @throws {S3Error} AccessDenied: what it wants to hold means that something is there */
+function creating(when: Precondition): Precondition {
+  if (when.ifMatch !== undefined) {
+    throw new S3Error('AccessDenied', { message: 'A policy denies that objects are overwritten: there is nothing that If-Match could allow.' })
+  }
+  return { ...when, ifNoneMatch: { kind: 'any' } }
+}
+
+function readWritePrecondition(request: S3Request, nowMs: number, compatibility: Compatibility): Precondition {
   if (compatibility === 'aws') refuseAsAwsOnWrites(request)
   const { ifModifiedSinceMs: _, ...when } = read(request, PLAIN, nowMs, 'refuse') // RFC 9110 13.1.3: for reads only
   if (compatibility !== 'aws') return normalized(when)

@@ -28,6 +28,8 @@ export interface MetadataStore {
   listCredentials(): Promise<readonly CredentialFacts[]>
   /** Resolves to whether there was such a key. */
   revokeCredential(accessKeyId: string): Promise<boolean>
+  /** For people who look for keys that nobody uses: not durable at once, and not to be called with each request. */
+  noteCredentialUse(accessKeyId: string, usedMs: number): Promise<void>
   /** Synchronous, because every signed request asks: one look-up by primary key. */
   findCredential(accessKeyId: string): Credential | undefined
   /** Display name of an owner who holds, or held, a credential. */
@@ -172,6 +174,8 @@ export interface NewCredential {
   readonly secretAccessKey: string
   readonly owner: Owner
   readonly createdMs: number
+  readonly policy?: string
+  readonly expiresMs?: number
 }
 
 export interface NewBucket {
@@ -199,6 +203,10 @@ export interface CredentialFacts {
   readonly accessKeyId: string
   readonly owner: Owner
   readonly createdMs: number
+  readonly policy?: string
+  readonly expiresMs?: number
+  /** To the hour; absent: never. */
+  readonly lastUsedMs?: number
 }
 
 export type StoredContent =

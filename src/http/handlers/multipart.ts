@@ -29,14 +29,14 @@ function xml(rootName: string, children: Parameters<typeof xmlDocument>[1], head
 }
 
 export async function createMultipartUpload(call: ObjectCall): Promise<S3Response> {
-  const { request, bucket, key, stores, services, nowMs } = call
+  const { request, bucket, key, stores, services } = call
   const { compatibility } = services.config
   const checksumPlan = readChecksumPlan(call)
   const protection = readProtection(call)
   const uploadId = await multipart.createUpload(stores, {
     bucket,
     key,
-    when: compatibility === 'aws' ? UNCONDITIONAL : writePrecondition(request, nowMs, compatibility),
+    when: compatibility === 'aws' ? UNCONDITIONAL : writePrecondition(call, request),
     ...readOwnerAndTraits(call, true, readLockTraits(call)),
     storageClass: readStorageClass(request),
     metadata: readMetadata(request, key, compatibility),
@@ -138,9 +138,8 @@ function readSourceRange(text: string | undefined): { readonly firstByte: number
 }
 
 export async function completeMultipartUpload(call: ObjectCall): Promise<S3Response> {
-  const { request, bucket, key, stores, services, body, nowMs } = call
-  const { compatibility } = services.config
-  const when = writePrecondition(request, nowMs, compatibility)
+  const { request, bucket, key, stores, services, body } = call
+  const when = writePrecondition(call, request)
   const uploadId = uploadIdOf(request)
   const size = request.value('x-amz-mp-object-size')
   if (size !== undefined && !/^\d{1,15}$/.test(size)) {

@@ -71,7 +71,7 @@ async function storeForm(formCall: FormCall, form: Form): Promise<S3Response> {
   const version = await objects.putObject(stores, {
     bucket,
     key,
-    when: writePrecondition(request, nowMs, services.config.compatibility),
+    when: writePrecondition(call, request),
     body: form.file(policy.minBytes, policy.maxBytes),
     expected,
     ...readOwnerAndTraits(call, true, lock),

@@ -19,7 +19,7 @@ import { headerNotImplemented } from '../screening.ts'
 import { S3_NAMESPACE, xmlDocument } from '../xml.ts'
 
 export async function putObject(call: ObjectCall): Promise<S3Response> {
-  const { request, bucket, key, stores, services, body, nowMs } = call
+  const { request, bucket, key, stores, services, body } = call
   if (request.header('content-length') === undefined && request.header('transfer-encoding') === undefined) throw new S3Error('MissingContentLength')
   const { compatibility } = services.config
   const lock = readLockTraits(call)
@@ -29,7 +29,7 @@ export async function putObject(call: ObjectCall): Promise<S3Response> {
   const input: objects.PutObjectInput = {
     bucket,
     key,
-    when: writePrecondition(request, nowMs, compatibility),
+    when: writePrecondition(call, request),
     body,
     expected,
     ...readOwnerAndTraits(call, true, lock),
@@ -38,6 +38,7 @@ export async function putObject(call: ObjectCall): Promise<S3Response> {
     protection,
   }
   const offsetBytes = readWriteOffset(call)
+  if (offsetBytes !== undefined && offsetBytes > 0 && call.isCreateOnly) throw new S3Error('AccessDenied')
   const version = offsetBytes === undefined ? await objects.putObject(stores, input) : await appendObject(stores, input, offsetBytes)
   const { sizeBytes, modifiedMs } = version
   const headers = ['ETag', `"${version.etag}"`, ...expirationHeader(call, { key, sizeBytes, modifiedMs, traits: input.traits })]
@@ -72,7 +73,7 @@ export async function copyObject(call: ObjectCall): Promise<S3Response> {
   const sourceBucket = requiredBucket(services, source.bucketName)
   call.allow(source.versionId === undefined ? 's3:GetObject' : 's3:GetObjectVersion', sourceBucket, source)
   checkSourceOwner(request.value('x-amz-source-expected-bucket-owner'), sourceBucket)
-  const when = writePrecondition(withDestinationAliases(request), nowMs, compatibility)
+  const when = writePrecondition(call, withDestinationAliases(request))
   const replaces = readDirective(request.value('x-amz-metadata-directive'), 'x-amz-metadata-directive') === 'REPLACE'
   const replacesTags = readDirective(request.value('x-amz-tagging-directive'), 'x-amz-tagging-directive') === 'REPLACE'
   const storageClass = readStorageClass(request)

@@ -9,14 +9,14 @@ import type { S3Response } from '../response.ts'
 import { headerNotImplemented } from '../screening.ts'
 
 export async function renameObject(call: ObjectCall): Promise<S3Response> {
-  const { request, bucket, key, stores, services, nowMs } = call
+  const { request, bucket, key, stores, services } = call
   // AWS has it in directory buckets only
   if (services.config.compatibility === 'aws') throw headerNotImplemented('x-amz-rename-source')
   const source = readSource(request.value('x-amz-rename-source'))
   const from = { key: source, versionId: undefined }
   call.allow('s3:DeleteObject', bucket, from)
   call.allow('s3:GetObject', bucket, from)
-  await rename(stores, { bucket, source, key, when: renamePreconditions(request, nowMs), token: readToken(call), ownerId: ownerOf(call) })
+  await rename(stores, { bucket, source, key, when: renamePreconditions(call), token: readToken(call), ownerId: ownerOf(call) })
   return { status: 200, headers: [] }
 }
 

@@ -85,7 +85,8 @@ export async function answerVisit(
       services,
       stores: services.stores,
       nowMs,
-      allow: permissions({ services, request, socket: message.socket, identity: ANONYMOUS, nowMs, createsObject: false }, bucket, undefined),
+      allow: permissions({ services, request, socket: message.socket, identity: ANONYMOUS, nowMs, createsObject: false }, bucket, undefined).allow,
+      isCreateOnly: false,
     })
   } catch (error) {
     if (error instanceof S3Error) return errorPage(error, requestId)

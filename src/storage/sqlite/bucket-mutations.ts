@@ -9,7 +9,10 @@ import type { UploadMutations } from './upload-mutations.ts'
 export function prepareBucketMutations(db: Database.Database, transaction: Transaction, uploads: UploadMutations) {
   const sql = (text: string) => db.prepare(text)
   const insertOwner = sql(`INSERT INTO owner VALUES (?, ?) ON CONFLICT DO UPDATE SET display_name = excluded.display_name`)
-  const insertCredential = sql(`INSERT INTO credential VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`)
+  const insertCredential = sql(
+    `INSERT INTO credential (access_key_id, secret_access_key, owner_id, created_ms, policy, expires_ms) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+  )
+  const noteUse = sql(`UPDATE credential SET last_used_ms = ? WHERE access_key_id = ?`)
   const removeCredential = sql(`DELETE FROM credential WHERE access_key_id = ?`)
 
   const bucketByName = sql(`SELECT ${BUCKET_COLUMNS} FROM bucket WHERE name = ?`).raw()
@@ -33,13 +36,16 @@ export function prepareBucketMutations(db: Database.Database, transaction: Trans
 
   const operations = {
     createCredential(credential: NewCredential): 'created' | 'exists' {
-      const { accessKeyId, secretAccessKey, owner, createdMs } = credential
-      if (insertCredential.run(accessKeyId, secretAccessKey, owner.id, createdMs).changes === 0) return 'exists'
+      const { accessKeyId, secretAccessKey, owner, createdMs, policy = null, expiresMs = null } = credential
+      if (insertCredential.run(accessKeyId, secretAccessKey, owner.id, createdMs, policy, expiresMs).changes === 0) return 'exists'
       insertOwner.run(owner.id, owner.displayName)
       return 'created'
     },
     revokeCredential(accessKeyId: string): boolean {
       return removeCredential.run(accessKeyId).changes > 0
+    },
+    noteCredentialUse(accessKeyId: string, usedMs: number): void {
+      noteUse.run(usedMs, accessKeyId)
     },
     createBucket({ name, ownerId, hasObjectLock, configs = {} }: NewBucket): { kind: 'created' | 'exists'; bucket: Bucket } {
       const existing = bucketByName.get(name) as BucketRow | undefined

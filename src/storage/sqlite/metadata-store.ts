@@ -129,18 +129,29 @@ export class SqliteMetadataStore implements MetadataStore {
   }
 
   async listCredentials(): Promise<readonly CredentialFacts[]> {
-    const rows = this.#read.credentials.all() as (readonly [string, string, string, number])[]
-    return rows.map(([accessKeyId, id, displayName, createdMs]) => ({ accessKeyId, owner: { id, displayName }, createdMs }))
+    const rows = this.#read.credentials.all() as (readonly [string, string, string, number, string | null, number | null, number | null])[]
+    return rows.map(([accessKeyId, id, displayName, createdMs, policy, expiresMs, lastUsedMs]) => ({
+      accessKeyId,
+      owner: { id, displayName },
+      createdMs,
+      ...limitsOf(policy, expiresMs),
+      ...(lastUsedMs === null ? {} : { lastUsedMs }),
+    }))
   }
 
   revokeCredential(accessKeyId: string): Promise<boolean> {
     return this.#writer.call('revokeCredential', accessKeyId)
   }
 
+  noteCredentialUse(accessKeyId: string, usedMs: number): Promise<void> {
+    return this.#writer.call('noteCredentialUse', accessKeyId, usedMs)
+  }
+
   findCredential(accessKeyId: string): Credential | undefined {
-    const row = this.#read.credential.get(accessKeyId) as readonly [string, string, string, string] | undefined
+    const row = this.#read.credential.get(accessKeyId) as readonly [string, string, string, string, string | null, number | null] | undefined
     if (row === undefined) return undefined
-    return { accessKeyId: row[0], secretAccessKey: row[1], owner: { id: row[2], displayName: row[3] }, isRoot: false }
+    const owner = { id: row[2], displayName: row[3] }
+    return { accessKeyId: row[0], secretAccessKey: row[1], owner, isRoot: false, ...limitsOf(row[4], row[5]) }
   }
 
   findOwner(ownerId: string): Owner | undefined {
@@ -385,10 +396,10 @@ function prepareReads(db: Database.Database) {
     begin: db.prepare('BEGIN'),
     commit: db.prepare('COMMIT'),
     credentials: rows(
-      `SELECT access_key_id, owner_id, display_name, created_ms FROM credential JOIN owner ON owner.id = owner_id ORDER BY created_ms, 1`,
+      `SELECT access_key_id, owner_id, display_name, created_ms, policy, expires_ms, last_used_ms FROM credential JOIN owner ON owner.id = owner_id ORDER BY created_ms, 1`,
     ),
     credential: rows(
-      `SELECT access_key_id, secret_access_key, owner_id, display_name FROM credential JOIN owner ON owner.id = owner_id WHERE access_key_id = ?`,
+      `SELECT access_key_id, secret_access_key, owner_id, display_name, policy, expires_ms FROM credential JOIN owner ON owner.id = owner_id WHERE access_key_id = ?`,
     ),
     owner: db.prepare(`SELECT display_name FROM owner WHERE id = ?`).pluck(),
     bucket: rows(`SELECT ${BUCKET_COLUMNS} FROM bucket WHERE name = ?`),
@@ -436,4 +447,8 @@ const DAMAGED = { isDamaged: true } as const
 
 function sealingOf(text: string | null): { readonly sealing?: Sealing } {
   return text === null ? {} : { sealing: JSON.parse(text) as Sealing }
+}
+
+function limitsOf(policy: string | null, expiresMs: number | null) {
+  return { ...(policy === null ? {} : { policy }), ...(expiresMs === null ? {} : { expiresMs }) }
 }

@@ -171,5 +171,9 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE job_state (name TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT, WITHOUT ROWID;
   -- a backup copies what its snapshot names: as long as one holds, no released blob is removed
   CREATE TABLE sweep_hold (id TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+  ALTER TABLE credential ADD COLUMN policy TEXT; -- JSON; null where it may do all that its owner may
+  ALTER TABLE credential ADD COLUMN expires_ms INTEGER;
+  ALTER TABLE credential ADD COLUMN last_used_ms INTEGER; -- to the hour
   `,
 ]

@@ -1,0 +1,206 @@
+/** Keys that may do less than their owner: by bucket, prefix, ability, address and time; and keys that add and never destroy. */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import test from 'ava'
+import { createBucket, expectStatus, md5Base64, putObject, request, type S3Request, xmlText, xmlTexts } from '../kit/s3.ts'
+import { type RunningServer, repositoryRoot, startServer } from '../kit/server.ts'
+
+const run = promisify(execFile)
+let server: RunningServer
+
+test.before('the server starts', async () => {
+  server = await startServer()
+})
+test.after.always('the server stops with exit code 0', () => server?.stop())
+
+interface Key {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+}
+
+async function command(...words: readonly string[]): Promise<string> {
+  const { stdout } = await run(process.execPath, [join(repositoryRoot, 'dist/cli.js'), 'key', ...words, '--data', server.dataDir])
+  return stdout
+}
+
+/** A key of root's own buckets, with these limits. */
+async function keyWith(...flags: readonly string[]): Promise<Key> {
+  const owner = xmlText((await request(server, {})).text, 'ID') ?? ''
+  return JSON.parse(await command('create', '--json', '--owner-id', owner, '--display-name', 'root', ...flags)) as Key
+}
+
+async function ask(options: S3Request): Promise<string> {
+  const { status, text } = await request(server, options)
+  const code = xmlText(text, 'Code')
+  return code === undefined ? String(status) : `${status} ${code}`
+}
+
+const DENIED = '403 AccessDenied'
+
+test('a key of one bucket and prefix reads, lists, writes and deletes there and nowhere else', async (t) => {
+  const [bucket, other] = [await createBucket(server), await createBucket(server)]
+  for (const place of [bucket, other]) for (const key of ['mine/k', 'theirs/k']) await putObject(server, place, key, 'x')
+  const credential = await keyWith('--bucket', bucket, '--prefix', 'mine/')
+  t.is(await ask({ bucket, key: 'mine/k', credential }), '200')
+  t.is(await ask({ bucket, key: 'theirs/k', credential }), DENIED)
+  t.is(await ask({ bucket: other, key: 'mine/k', credential }), DENIED)
+  t.is(await ask({ bucket, query: { prefix: 'mine/' }, credential }), '200')
+  t.is(await ask({ bucket, query: { prefix: 'm' }, credential }), DENIED)
+  t.is(await ask({ bucket, credential }), DENIED)
+  t.is(await ask({ method: 'PUT', bucket, key: 'mine/new', body: 'x', credential }), '200')
+  t.is(await ask({ method: 'PUT', bucket, key: 'theirs/new', body: 'x', credential }), DENIED)
+  t.is(await ask({ method: 'PUT', bucket, key: 'mine/copy', headers: { 'x-amz-copy-source': `/${bucket}/theirs/k` }, credential }), DENIED)
+  t.is(await ask({ method: 'DELETE', bucket, key: 'mine/k', credential }), '204')
+  t.is(await ask({ method: 'DELETE', bucket, key: 'theirs/k', credential }), DENIED)
+  t.is(await ask({ method: 'DELETE', bucket, credential }), DENIED)
+  t.is(await ask({ method: 'PUT', bucket: `${bucket}-new`, credential }), DENIED)
+  t.is(await ask({ credential }), DENIED)
+  t.is(await ask({ method: 'PUT', bucket, query: { policy: '' }, body: '{}', credential }), DENIED)
+})
+
+test('each ability is that ability alone', async (t) => {
+  const bucket = await createBucket(server)
+  const outcomes = {
+    read: (credential: Key) => ask({ bucket, key: 'k', credential }),
+    list: (credential: Key) => ask({ bucket, credential }),
+    write: (credential: Key) => ask({ method: 'PUT', bucket, key: 'w', body: 'x', credential }),
+    delete: (credential: Key) => ask({ method: 'DELETE', bucket, key: 'w', credential }),
+  }
+  for (const ability of Object.keys(outcomes)) {
+    await putObject(server, bucket, 'k', 'x')
+    const credential = await keyWith('--bucket', bucket, '--allow', ability)
+    for (const [what, attempt] of Object.entries(outcomes)) {
+      t.is(await attempt(credential), what === ability ? (what === 'delete' ? '204' : '200') : DENIED, `${ability}: ${what}`)
+    }
+    t.is(await ask({ bucket, key: 'missing', credential }), DENIED, 'without list nobody learns what is missing')
+  }
+})
+
+test('characters that mean something in policies are themselves in a prefix', async (t) => {
+  const bucket = await createBucket(server)
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a prefix that looks like a variable
+  const prefix = 'a*b?${aws:userid}/'
+  const credential = await keyWith('--bucket', bucket, '--prefix', prefix)
+  t.is(await ask({ method: 'PUT', bucket, key: `${prefix}k`, body: 'x', credential }), '200')
+  t.is(await ask({ method: 'PUT', bucket, key: `aXXbX${credential.accessKeyId}/k`, body: 'x', credential }), DENIED)
+})
+
+test('a key from somewhere else, and a key whose time is over, are refused', async (t) => {
+  const bucket = await createBucket(server)
+  t.is(await ask({ bucket, credential: await keyWith('--bucket', bucket, '--from', '127.0.0.0/8,::1') }), '200')
+  t.is(await ask({ bucket, credential: await keyWith('--bucket', bucket, '--from', '10.0.0.0/8') }), DENIED)
+  t.is(await ask({ bucket, credential: await keyWith('--expires', '1h') }), '200')
+  const soon = await keyWith('--expires', new Date(Date.now() + 3000).toISOString())
+  const first = await ask({ bucket, credential: soon })
+  if (first !== '200') t.log('the key was over before it could be used')
+  while ((await ask({ bucket, credential: soon })) === '200') await new Promise((resolve) => setTimeout(resolve, 200))
+  t.is(await ask({ bucket, credential: soon }), '403 InvalidAccessKeyId')
+  for (const wrong of ['yesterday', '2020-01-01', '0d', '-1h']) await t.throwsAsync(keyWith('--expires', wrong), { message: /--expires/ })
+  await t.throwsAsync(keyWith('--from', '10.0.0.0/40'), { message: /--from/ })
+})
+
+test('an append-only key adds and reads, and destroys nothing, whatever it tries', async (t) => {
+  const bucket = await createBucket(server, 'Enabled')
+  await putObject(server, bucket, 'keep', 'precious', { 'x-amz-meta-a': '1', 'x-amz-tagging': 'a=1' })
+  await putObject(server, bucket, 'locks/l', 'lock')
+  const before = await state(bucket)
+  const credential = await keyWith('--bucket', bucket, '--append-only', '--lock-prefix', 'locks/')
+  const { versionId } = before[0] as { versionId: string }
+  const attempt = (options: Omit<S3Request, 'bucket' | 'credential'>): Promise<string> => ask({ ...options, bucket, credential })
+  const keep = { key: 'keep' }
+  const list = '<Delete><Object><Key>keep</Key></Object></Delete>'
+  const versions = `<Delete><Object><Key>keep</Key><VersionId>${versionId}</VersionId></Object></Delete>`
+  const xml = (body: string, headers = {}): Pick<S3Request, 'body' | 'headers'> => ({ body, headers: { 'content-md5': md5Base64(body), ...headers } })
+  const etag = { 'if-match': '"*"' }
+  const refused: Record<string, Omit<S3Request, 'bucket' | 'credential'>> = {
+    overwrite: { method: 'PUT', ...keep, body: 'y' },
+    'overwrite with If-Match': { method: 'PUT', ...keep, body: 'y', headers: { 'if-match': '*' } },
+    'overwrite with an ETag': { method: 'PUT', ...keep, body: 'y', headers: etag },
+    'copy onto it': { method: 'PUT', ...keep, headers: { 'x-amz-copy-source': `/${bucket}/locks/l` } },
+    'copy onto itself': { method: 'PUT', ...keep, headers: { 'x-amz-copy-source': `/${bucket}/keep`, 'x-amz-metadata-directive': 'REPLACE' } },
+    append: { method: 'PUT', ...keep, body: 'y', headers: { 'x-amz-write-offset-bytes': '8' } },
+    'begin an upload over it': { method: 'POST', ...keep, query: { uploads: '' } },
+    'rename it': { method: 'PUT', key: 'away', query: { renameObject: '' }, headers: { 'x-amz-rename-source': 'keep' } },
+    'rename onto it': { method: 'PUT', ...keep, query: { renameObject: '' }, headers: { 'x-amz-rename-source': 'locks/l' } },
+    delete: { method: 'DELETE', ...keep },
+    'delete with a condition': { method: 'DELETE', ...keep, headers: { 'if-match': '*' } },
+    'delete of a version': { method: 'DELETE', ...keep, query: { versionId } },
+    'delete of a lock’s version': { method: 'DELETE', key: 'locks/l', query: { versionId: before[1]?.versionId ?? '' } },
+    'other tags': { method: 'DELETE', ...keep, query: { tagging: '' } },
+    'another ACL': { method: 'PUT', ...keep, query: { acl: '' }, headers: { 'x-amz-acl': 'private' } },
+    retention: { method: 'PUT', ...keep, query: { retention: '' }, ...xml('<Retention/>') },
+    'suspend versions': {
+      method: 'PUT',
+      query: { versioning: '' },
+      ...xml('<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>'),
+    },
+    lifecycle: { method: 'PUT', query: { lifecycle: '' }, ...xml('<LifecycleConfiguration/>') },
+    policy: { method: 'PUT', query: { policy: '' }, body: '{}' },
+    'delete the policy': { method: 'DELETE', query: { policy: '' } },
+    'delete the bucket': { method: 'DELETE' },
+    ownership: { method: 'DELETE', query: { ownershipControls: '' } },
+    encryption: { method: 'DELETE', query: { encryption: '' } },
+  }
+  for (const [what, options] of Object.entries(refused)) t.is(await attempt(options), DENIED, what)
+  for (const body of [list, versions]) {
+    const answer = await request(server, { method: 'POST', bucket, query: { delete: '' }, ...xml(body), credential })
+    t.true(answer.text.includes('AccessDenied'), answer.text)
+  }
+  t.is(
+    await attempt({ method: 'PUT', ...keep, body: 'y', headers: { 'if-none-match': '*' } }),
+    '412 PreconditionFailed',
+    'who asked for a condition is told of it',
+  )
+  t.is(await attempt({ method: 'PUT', key: 'locks/l', body: 'again' }), '200')
+  t.is(await attempt({ method: 'DELETE', key: 'locks/l' }), '204')
+  t.is(await attempt({ method: 'PUT', key: 'new', body: 'x' }), '200')
+  t.is(await attempt({ method: 'PUT', key: 'new', body: 'y' }), DENIED, 'not even its own')
+  t.is(await attempt({ key: 'keep' }), '200')
+  t.deepEqual(
+    (await state(bucket)).filter(({ key }) => key === 'keep'),
+    before.filter(({ key }) => key === 'keep'),
+  )
+  t.is((await request(server, { bucket, key: 'keep' })).text, 'precious')
+})
+
+test('of uploads and forms of append-only keys that race for one name, one wins', async (t) => {
+  const bucket = await createBucket(server)
+  const credential = await keyWith('--bucket', bucket, '--append-only')
+  const outcomes = await Promise.all(Array.from({ length: 16 }, (_, i) => ask({ method: 'PUT', bucket, key: 'k', body: `writer ${i}`, credential })))
+  t.deepEqual([...new Set(outcomes)].toSorted(), ['200', DENIED])
+  t.is(outcomes.filter((outcome) => outcome === '200').length, 1)
+  const begun = await expectStatus(request(server, { method: 'POST', bucket, key: 'parts', query: { uploads: '' }, credential }), 200)
+  const uploadId = xmlText(begun.text, 'UploadId') ?? ''
+  const part = await expectStatus(
+    request(server, { method: 'PUT', bucket, key: 'parts', query: { partNumber: '1', uploadId }, body: 'x', credential }),
+    200,
+  )
+  await putObject(server, bucket, 'parts', 'meanwhile')
+  const body = `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${String(part.headers.etag)}</ETag></Part></CompleteMultipartUpload>`
+  t.is(await ask({ method: 'POST', bucket, key: 'parts', query: { uploadId }, body, credential }), DENIED)
+  t.is((await request(server, { bucket, key: 'parts' })).text, 'meanwhile')
+})
+
+test('the list of keys tells limits and use, and no secret', async (t) => {
+  const bucket = await createBucket(server)
+  const key = await keyWith('--bucket', bucket, '--allow', 'read', '--expires', '30d')
+  await request(server, { bucket, key: 'k', credential: key })
+  const deadline = Date.now() + 10_000
+  for (;;) {
+    const listed = JSON.parse(await command('list', '--json')) as { accessKeyId: string; lastUsed?: string; expires?: string; policy?: object }[]
+    const found = listed.find(({ accessKeyId }) => accessKeyId === key.accessKeyId)
+    if (found?.lastUsed === undefined && Date.now() < deadline) continue
+    t.truthy(found?.lastUsed)
+    t.truthy(found?.expires)
+    t.true(JSON.stringify(found?.policy).includes(bucket))
+    break
+  }
+  t.false((await command('list')).includes(key.secretAccessKey))
+})
+
+async function state(bucket: string): Promise<{ key: string; versionId: string; etag: string }[]> {
+  const { text } = await expectStatus(request(server, { bucket, query: { versions: '' } }), 200)
+  const [keys, versionIds, etags] = [xmlTexts(text, 'Key'), xmlTexts(text, 'VersionId'), xmlTexts(text, 'ETag')]
+  return keys.map((key, i) => ({ key, versionId: versionIds[i] ?? '', etag: etags[i] ?? '' }))
+}
