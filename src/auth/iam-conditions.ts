@@ -130,11 +130,12 @@ export function holds(condition: ConditionTest, facts: Facts, hasVariables: bool
   const { operator, key, values, quantifier, ifExists } = condition
   const { negates, meets }: Operator = OPERATORS[operator]
   const actual = facts(key)
+  const isMissing = actual === undefined || actual.length === 0
   if (operator === 'null') {
-    const isAbsent = String(actual === undefined)
+    const isAbsent = String(isMissing)
     return values.some(({ text }) => text.toLowerCase() === isAbsent)
   }
-  if (actual === undefined || actual.length === 0) return ifExists || quantifier === 'all' || (negates && quantifier === 'none')
+  if (isMissing) return ifExists || quantifier === 'all' || (negates && quantifier === 'none')
   const one = (value: string): boolean =>
     values.some((wanted) => {
       const parts = hasVariables ? resolvePattern(wanted.pattern, facts) : (wanted.pattern as readonly PatternPart[])
@@ -148,10 +149,12 @@ function numberOf(text: string): number | undefined {
   return /^[+-]?\d{1,20}(?:\.\d{1,20})?$/.test(text) ? Number(text) : undefined
 }
 
-/** ISO 8601, or seconds since 1970. */
+/** ISO 8601 as the W3C profiles it (https://www.w3.org/TR/NOTE-datetime), or seconds since 1970: digits alone, four of them too, are those. */
 function timeOf(text: string): number | undefined {
   if (/^\d{1,12}$/.test(text)) return Number(text) * 1000
-  return parseIsoInstant(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text)
+  const [, month, day, minute = 'T00:00', second = ':00', zone = 'Z'] =
+    /^(\d{4}-\d\d)(?:(-\d\d)(?:(T\d\d:\d\d)(:\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d))?)?$/.exec(text) ?? []
+  return month === undefined ? undefined : parseIsoInstant(`${month}${day ?? '-01'}${minute}${second}${zone}`)
 }
 
 function isArn(text: string): boolean {

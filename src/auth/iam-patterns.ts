@@ -18,8 +18,8 @@ export interface Variable {
 
 export type Pattern = readonly (PatternPart | Variable)[]
 
-/** `${*}`, `${?}` and `${$}` are the characters themselves. */
-const VARIABLE = /\$\{(?:([*?$])|([A-Za-z0-9:/._-]+)(?:\s*,\s*'([^']*)')?)\}/y
+/** `${*}`, `${?}` and `${$}` are the characters themselves. Behind the slash of a name stands the key of a tag, in any script. */
+const VARIABLE = /\$\{(?:([*?$])|([A-Za-z0-9:._-]+(?:\/[^{}',*?$]{1,128}?)?)(?:\s*,\s*'([^']*)')?)\}/uy
 
 /**
  * @param wildcards whether `*` and `?` mean anything
