@@ -62,8 +62,8 @@ export function resolvePattern(pattern: Pattern, facts: Facts): readonly Pattern
   for (const part of pattern) {
     if (part.kind !== 'variable') parts.push(part)
     else {
-      const values = facts(part.name)
-      const text = values === undefined ? part.fallback : values.length === 1 ? values[0] : undefined
+      const values = facts(part.name) ?? []
+      const text = values.length === 0 ? part.fallback : values.length === 1 ? values[0] : undefined
       if (text === undefined) return undefined
       parts.push({ kind: 'text', text })
     }
