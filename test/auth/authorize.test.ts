@@ -1,6 +1,8 @@
 /** One decision from all that is said: who asks, who owns, ACLs, the policy, the blocks of public access, and the setting for requests without a signature. */
 import test from 'ava'
 import { type AccessQuestion, type AccessRecords, isAllowed, type OwnedVersion } from '../../src/auth/authorize.ts'
+import type { Policy } from '../../src/auth/iam-policy.ts'
+import { parsePolicy } from '../../src/auth/iam-policy-document.ts'
 import type { ObjectOwnership } from '../../src/domain/acl.ts'
 import type { Bucket, Grant, Identity } from '../../src/domain/model.ts'
 import { BUCKET, policyFrom, type Said } from './policies.ts'
@@ -211,12 +213,15 @@ function decide(who: keyof typeof IDENTITIES, action: string, stored: Stored): b
     ownership: () => stored.ownership ?? 'BucketOwnerEnforced',
     bucketGrants: () => stored.bucketGrants,
     publicAccess: () => ({ ignoresPublicAcls: stored.ignoresPublicAcls === true, restrictsPublicPolicy: stored.restrictsPublicPolicy === true }),
+    policyOfKey,
     object: () => object ?? undefined,
   }
   const named = BUCKET_ACTION.test(action) ? undefined : { key: 'a', versionId: undefined }
   const question: AccessQuestion = { identity: IDENTITIES[who], action: `s3:${action}`, bucket, object: named, facts: () => undefined }
   return isAllowed(question, records, stored.anonymous ?? 'off')
 }
+
+const policyOfKey = (text: string): Policy => parsePolicy(text, { bucketName: undefined })
 
 for (const [section, rows] of Object.entries(SECTIONS)) {
   for (const [index, [who, action, stored, expected]] of rows.entries()) {
@@ -248,6 +253,7 @@ test('an ACL and tags that come with a write are part of it, unless a policy den
         ownership: () => 'ObjectWriter',
         bucketGrants: () => undefined,
         publicAccess: () => ({ ignoresPublicAcls: false, restrictsPublicPolicy: false }),
+        policyOfKey,
         object: () => of('alice'),
       },
       'off',
@@ -259,3 +265,26 @@ test('an ACL and tags that come with a write are part of it, unless a policy den
   }
   t.false(may('s3:PutObject', true))
 })
+
+const KEY_ROWS: readonly (readonly [what: string, said: object, action: string, expected: boolean])[] = [
+  ['what its policy allows', { Effect: 'Allow', Action: 's3:GetObject', Resource: '*' }, 's3:GetObject', true],
+  ['nothing that its policy does not name', { Effect: 'Allow', Action: 's3:GetObject', Resource: '*' }, 's3:PutObject', false],
+  ['nothing in another bucket', { Effect: 'Allow', Action: 's3:*', Resource: 'arn:aws:s3:::other/*' }, 's3:GetObject', false],
+  ['nothing that its policy denies', { Effect: 'Deny', Action: 's3:GetObject', Resource: '*' }, 's3:GetObject', false],
+  ['not even mend the policy of its bucket', { Effect: 'Allow', Action: 's3:GetObject', Resource: '*' }, 's3:PutBucketPolicy', false],
+]
+for (const [what, said, action, expected] of KEY_ROWS) {
+  test(`a key of the owner with a policy of its own may do ${what}`, (t) => {
+    const bucket: Bucket = { id: 1, name: BUCKET, ownerId: 'alice', createdMs: 0, versioning: 'unversioned', configNames: '' }
+    const identity: Identity = { ...IDENTITIES.alice, policy: JSON.stringify({ Version: '2012-10-17', Statement: said }) }
+    const records: AccessRecords = {
+      policy: () => undefined,
+      policyOfKey,
+      ownership: () => 'BucketOwnerEnforced',
+      bucketGrants: () => undefined,
+      publicAccess: () => ({ ignoresPublicAcls: false, restrictsPublicPolicy: false }),
+      object: () => of('alice'),
+    }
+    t.is(isAllowed({ identity, action, bucket, object: { key: 'a', versionId: undefined }, facts: () => undefined }, records, 'write'), expected)
+  })
+}

@@ -166,7 +166,9 @@ export async function completeMultipartUpload(call: ObjectCall): Promise<S3Respo
       .digest('base64'),
   })
   const { etag, checksum, versionId, encryption } = completed
-  const headers: string[] = encryption === undefined || encryption.kind === 'SSE-C' ? [] : [...encryptionHeaders({ encryption })]
+  // AWS's model of this answer has no place for a key of the client's; Ceph tells it as everywhere
+  const isTold = encryption !== undefined && (encryption.kind !== 'SSE-C' || services.config.compatibility === 'rgw')
+  const headers: string[] = isTold ? [...encryptionHeaders({ encryption })] : []
   if (versionId !== NULL_VERSION) headers.push('x-amz-version-id', versionId) // as PutObject: a suspended bucket's `null` is not told
   const path = `/${bucket.name}/${key.split('/').map(encodeAws).join('/')}`
   const host = request.header('host')
