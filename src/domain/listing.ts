@@ -31,13 +31,19 @@ export interface ListingPage<R extends ListingRow> {
 /** Rows in UTF-8 byte order with key >= `from` (> `from` unless `inclusive`) and < `upTo` (undefined: no bound; it may lie before `from`), at most `limit`. */
 export type ListingSeek<R extends ListingRow> = (from: string, inclusive: boolean, upTo: string | undefined, limit: number) => readonly R[]
 
+/** The first key >= `from` and < `upTo`. */
+export type ListingPeek = (from: string, upTo: string | undefined) => string | undefined
+
 const FIRST_BATCH_ROWS = 32
+/** From batch to batch, as long as nearly all of each is skipped. */
+const SKIPPING_BATCH_ROWS = 2
 
 /**
  * One page. Rows and common prefixes count together against `maxKeys`; with 0 the page is empty and not truncated.
- * An `after` that equals a common prefix or lies inside one skips that whole prefix.
+ * An `after` that equals a common prefix or lies inside one skips that whole prefix. Where prefix follows prefix, `peek` looks at one key of each, and at
+ * no row.
  */
-export function listPage<R extends ListingRow>(query: ListingQuery, seek: ListingSeek<R>): ListingPage<R> {
+export function listPage<R extends ListingRow>(query: ListingQuery, seek: ListingSeek<R>, peek?: ListingPeek): ListingPage<R> {
   const { prefix, after, maxKeys } = query
   const delimiter = query.delimiter === '' ? undefined : query.delimiter
   const rows: R[] = []
@@ -59,6 +65,22 @@ export function listPage<R extends ListingRow>(query: ListingQuery, seek: Listin
 
   let batchRows = delimiter === undefined ? maxKeys + 1 : FIRST_BATCH_ROWS
   for (;;) {
+    if (batchRows === SKIPPING_BATCH_ROWS && peek !== undefined && inclusive) {
+      const key = peek(from, upTo)
+      if (key === undefined) return page(false)
+      if (rows.length + commonPrefixes.length === maxKeys) return page(true)
+      const common = commonPrefixOf(key, prefix, delimiter)
+      if (common !== undefined) {
+        commonPrefixes.push(common)
+        last = common
+        const behind = successorOfPrefix(common)
+        if (behind === undefined) return page(false)
+        from = behind
+        continue
+      }
+      from = key
+      batchRows = FIRST_BATCH_ROWS
+    }
     const missing = maxKeys + 1 - rows.length - commonPrefixes.length
     const limit = Math.min(batchRows, missing)
     const batch = seek(from, inclusive, upTo, limit)
@@ -85,7 +107,7 @@ export function listPage<R extends ListingRow>(query: ListingQuery, seek: Listin
     from = behind ?? end.key
     inclusive = behind !== undefined
     // Reads stay within a small factor of what is returned: a batch that was skipped for the most part makes the next one small.
-    batchRows = Math.max(2, useful * 2)
+    batchRows = Math.max(SKIPPING_BATCH_ROWS, useful * 2)
   }
 }
 

@@ -113,12 +113,14 @@ test('paging through any keys with any prefix, delimiter, start and page size fi
       delimiters,
       fc.option(letters(4), { nil: undefined }),
       fc.integer({ min: 1, max: 8 }),
-      (keys, prefix, delimiter, start, maxKeys) => {
+      fc.boolean(),
+      (keys, prefix, delimiter, start, maxKeys, peeks) => {
         const expected = naiveEntries(keys, { prefix, delimiter, after: start })
         const { seek } = seekOver([...keys].sort(bytewise))
+        const peek = peeks ? (from: string, upTo: string | undefined) => seek(from, true, upTo, 1)[0]?.key : undefined
         const found: string[] = []
         for (let after = start; ; ) {
-          const page = listPage({ prefix, delimiter, after, maxKeys }, seek)
+          const page = listPage({ prefix, delimiter, after, maxKeys }, seek, peek)
           const entries = [...page.rows.map((row) => row.key), ...page.commonPrefixes].sort(bytewise)
           found.push(...entries)
           if (entries.length > maxKeys || page.last !== entries[entries.length - 1]) return false
@@ -216,4 +218,19 @@ test('how many rows a listing reads follows what it returns, not what is stored'
   t.is(listPage({ prefix: 'd0007/', delimiter: '/', after: undefined, maxKeys: 1000 }, files.seek).rows.length, 300)
   t.is(files.reads, 300)
   t.true(files.seeks <= 6, `${files.seeks} seeks`)
+})
+
+test('where folder follows folder, one key of each is looked at and hardly a row is read', (t) => {
+  const store = seekOver(Array.from({ length: 40_000 }, (_, i) => `${1000 + Math.floor(i / 40)}/${1000 + i}`).toSorted(bytewise))
+  let peeked = 0
+  const peek = (from: string, upTo: string | undefined): string | undefined => {
+    peeked++
+    const [row] = store.seek(from, true, upTo, 1)
+    return row?.key
+  }
+  const page = listPage({ prefix: '', delimiter: '/', after: undefined, maxKeys: 900 }, store.seek, peek)
+  t.is(page.commonPrefixes.length, 900)
+  t.true(page.isTruncated)
+  t.true(peeked <= 900)
+  t.true(store.reads - peeked <= 64, `${store.reads - peeked} rows`)
 })

@@ -239,9 +239,12 @@ export class SqliteMetadataStore implements MetadataStore {
   }
 
   async listObjects(bucketId: number, query: ListQuery): Promise<ListPage> {
-    const page = this.#inSnapshot(({ seekFrom, seekAfter }) =>
-      listPage(query, (from, inclusive, upTo, limit) =>
-        ((inclusive ? seekFrom : seekAfter).all({ bucketId, from, upTo: boundOf(upTo), limit }) as VersionRow[]).map(versionOf),
+    const page = this.#inSnapshot(({ seekFrom, seekAfter, peek }) =>
+      listPage(
+        query,
+        (from, inclusive, upTo, limit) =>
+          ((inclusive ? seekFrom : seekAfter).all({ bucketId, from, upTo: boundOf(upTo), limit }) as VersionRow[]).map(versionOf),
+        (from, upTo) => peek.get(bucketId, from, boundOf(upTo)) as string | undefined,
       ),
     )
     return { objects: page.rows, commonPrefixes: page.commonPrefixes, isTruncated: page.isTruncated, last: page.last }
@@ -428,6 +431,7 @@ function prepareReads(db: Database.Database) {
     changeSeq: db.prepare(`SELECT value FROM counter WHERE name = 'change_seq'`).pluck(),
     seekFrom: seek('>='),
     seekAfter: seek('>'),
+    peek: db.prepare(`SELECT key FROM object WHERE bucket_id = ? AND key >= ? AND key < ? ORDER BY key LIMIT 1`).pluck(),
     released: db
       .prepare(
         `SELECT id FROM released_blob WHERE released_ms <= @upToMs AND NOT EXISTS (SELECT 1 FROM sweep_hold WHERE until_ms > @nowMs)
