@@ -98,7 +98,7 @@ function isMatch(tokens: readonly Token[] | null, text: string): boolean {
     if (first === '*') return at(others, given) || (given.length > 0 && at(wanted, given.slice(1)))
     return given.length > 0 && (first === '?' || first.character === given[0]) && at(others, given.slice(1))
   }
-  return at(tokens, [...text])
+  return at(tokens, Array.from(text))
 }
 
 function conditionHolds(name: string, given: readonly string[], wanted: readonly string[], facts: NaiveRequest['facts'] | undefined): boolean {
