@@ -1,0 +1,53 @@
+/** `npm run crash -- [options]`: kills servers and cuts their power, and tells what was lost. Exit code 1 where anything was. */
+import { randomBytes } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { runKills } from './kills.ts'
+import { BREAKS, type Break } from './points.ts'
+
+const USAGE = `usage: npm run crash -- [option ...]
+  --rounds N        SIGKILLs at random moments (100)
+  --no-points       no SIGKILLs at the named points
+  --clients N       connections that write at once (8)
+  --seed TEXT       repeats the requests and the moments of another run, as far as the machine lets it
+  --break WHAT      leaves a step of the protocol out, to see the losses: ${BREAKS.join(', ')}`
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: 'string', default: '100' },
+      'no-points': { type: 'boolean', default: false },
+      clients: { type: 'string', default: '8' },
+      seed: { type: 'string', default: randomBytes(4).toString('hex') },
+      break: { type: 'string' },
+    },
+  })
+  const broken = values.break as Break | undefined
+  if (broken !== undefined && !BREAKS.includes(broken)) throw new Error(`no such step: ${broken}\n${USAGE}`)
+  console.log(`seed ${values.seed}`)
+  const startedMs = performance.now()
+  const kills = await runKills({
+    seed: values.seed,
+    rounds: countOf(values.rounds),
+    clients: countOf(values.clients),
+    say: (line) => console.log(line),
+    ...(values['no-points'] ? { points: [] } : {}),
+    ...(broken === undefined ? {} : { broken }),
+  })
+  const total = Object.values(kills.answered).reduce((sum, count) => sum + count, 0)
+  console.log(Object.entries(kills.answered).map(([name, count]) => `  ${String(count).padStart(7)} ${name}`).join('\n')) // biome-ignore format: one line
+  console.log(
+    `${kills.kills} kills, ${total} requests answered, ${kills.unanswered} cut off, ${Math.round((performance.now() - startedMs) / 1000)} s`,
+  )
+  console.log(`named points: ${kills.pointsHit.length} hit${kills.pointsMissed.length === 0 ? '' : `, MISSED: ${kills.pointsMissed.join(', ')}`}`)
+  for (const violation of kills.violations) console.log(`LOSS ${violation}`)
+  console.log(kills.violations.length === 0 ? 'nothing was lost' : `${kills.violations.length} violations`)
+  return kills.violations.length + kills.pointsMissed.length === 0 ? 0 : 1
+}
+
+function countOf(text: string): number {
+  const count = Number(text)
+  if (!Number.isInteger(count) || count < 0) throw new Error(`not a number: ${text}\n${USAGE}`)
+  return count
+}
+
+process.exitCode = await main()
