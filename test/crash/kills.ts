@@ -143,7 +143,7 @@ class Kills {
 
   async #load(server: RunningServer, isOver: () => boolean, onAnswer: () => void): Promise<void> {
     const ends = await Promise.allSettled(this.#clients.map((client) => client.work(server, isOver, onAnswer)))
-    for (const end of ends) if (end.status === 'rejected') this.#violations.push((end.reason as Error).message)
+    for (const end of ends) if (end.status === 'rejected') this.#violations.push(`${(end.reason as Error).message}${server.stderr()}`)
   }
 
   async #killSomewhere(round: number): Promise<void> {
