@@ -113,13 +113,19 @@ export interface AccessQuestion {
   readonly facts: Facts
 }
 
+/** What needs no question at all: an owner, without limits, in a bucket that says nothing. */
+export function isPlainOwner({ kind, owner, policy }: Identity, bucket: Bucket | undefined): boolean {
+  if (bucket === undefined || bucket.configNames !== '' || policy !== undefined) return false
+  return kind === 'root' || (kind === 'key' && owner.id === bucket.ownerId)
+}
+
 export function isAllowed(question: AccessQuestion, records: AccessRecords, anonymous: 'off' | 'read' | 'write'): boolean {
   const { identity, action, bucket } = question
+  if (isPlainOwner(identity, bucket)) return true
   // the policy of a key only takes away: what it does not allow nothing else does
   if (identity.policy !== undefined && evaluate(records.policyOfKey(identity.policy), policyQuestion(question)) !== 'allow') return false
   if (bucket === undefined) return identity.kind !== 'anonymous' || allowsAnonymous(anonymous, action)
   const isBucketOwner = identity.kind === 'root' || (identity.kind === 'key' && identity.owner.id === bucket.ownerId)
-  if (isBucketOwner && bucket.configNames === '' && identity.policy === undefined) return true
   if (isBucketOwner && POLICY_ACTIONS.has(action)) return true
   const policy = records.policy(bucket)
   const verdict = policy === undefined ? 'silent' : evaluate(policy, policyQuestion(question))

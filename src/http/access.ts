@@ -1,6 +1,6 @@
 /** What authorization may ask of a request and of what is stored: looked up at most once each, and only when it counts. */
 import type { Socket } from 'node:net'
-import { type AccessQuestion, type AccessRecords, authorize, isDenied, type ObjectName, type OwnedVersion } from '../auth/authorize.ts'
+import { type AccessQuestion, type AccessRecords, authorize, isDenied, isPlainOwner, type ObjectName, type OwnedVersion } from '../auth/authorize.ts'
 import type { Facts, Policy } from '../auth/iam-policy.ts'
 import { parsePolicy } from '../auth/iam-policy-document.ts'
 import { parseIsoInstant } from '../domain/http-date.ts'
@@ -12,6 +12,17 @@ import type { ServiceCall } from './call.ts'
 import type { S3Request } from './request.ts'
 import type { Services } from './services.ts'
 import { parseTaggingHeader } from './tagging.ts'
+
+const recordsByStores = new WeakMap<Stores, AccessRecords>()
+
+function recordsOf(stores: Stores): AccessRecords {
+  let records = recordsByStores.get(stores)
+  if (records === undefined) {
+    records = accessRecords(stores)
+    recordsByStores.set(stores, records)
+  }
+  return records
+}
 
 function accessRecords(stores: Stores): AccessRecords {
   const { metadata } = stores
@@ -83,7 +94,7 @@ export interface Permissions {
 /** Asks for a request. @param own the object that the request names in `bucket`, for questions that name none */
 export function permissions(asker: Asker, bucket: Bucket | undefined, own: ObjectName | undefined): Permissions {
   const { services, identity, request } = asker
-  const records = accessRecords(services.stores)
+  const records = recordsOf(services.stores)
   const question = (action: string, target: Bucket | undefined, object: ObjectName | undefined, tags: readonly Tag[] | undefined): AccessQuestion => {
     const facts = factsOf({ ...asker, bucket: target, object, tags })
     const { bucketName } = request
@@ -91,9 +102,12 @@ export function permissions(asker: Asker, bucket: Bucket | undefined, own: Objec
     return { identity, action, bucket: target, object, facts, ...named }
   }
   return {
-    allow: (action, target, named, tags) =>
-      authorize(question(action, target, named ?? (target === bucket ? own : undefined), tags), records, services.config.anonymous),
-    denies: (action) => isDenied(question(action, bucket, own, undefined), records),
+    allow: (action, target, named, tags) => {
+      // most requests are of an owner whose bucket says nothing: no question needs to be put together
+      if (isPlainOwner(identity, target)) return
+      authorize(question(action, target, named ?? (target === bucket ? own : undefined), tags), records, services.config.anonymous)
+    },
+    denies: (action) => !isPlainOwner(identity, bucket) && isDenied(question(action, bucket, own, undefined), records),
   }
 }
 
