@@ -147,6 +147,24 @@ test('append: in a versioned bucket each append is a version, and earlier ones k
   t.is((await request(server, { bucket: versioned, key: 'log', headers: { range: 'bytes=-3' } })).text, 'abz')
 })
 
+test('append: an object written whole, whose bytes a later version has grown beyond, grows again another way', async (t) => {
+  const versioned = await createBucket(server, 'Enabled')
+  const whole = 'a'.repeat(200_000)
+  await putObject(server, versioned, 'log', whole)
+  const grown = await expectStatus(append('log', whole.length, 'b', {}, versioned), 200)
+  await expectStatus(
+    request(server, { method: 'DELETE', bucket: versioned, key: 'log', query: { versionId: String(grown.headers['x-amz-version-id']) } }),
+    204,
+  )
+  await expectStatus(append('log', whole.length, 'cd', {}, versioned), 200)
+  t.is((await request(server, { bucket: versioned, key: 'log' })).text, `${whole}cd`)
+  const parts = await Promise.all(['1', '2'].map((partNumber) => request(server, { bucket: versioned, key: 'log', query: { partNumber } })))
+  t.deepEqual(
+    parts.map(({ body }) => body.length),
+    [whole.length, 2],
+  )
+})
+
 test('append: the aws profile refuses it by its header, as AWS does for a general purpose bucket', async (t) => {
   const aws = await startServer({ env: { MATCHBOX_COMPATIBILITY: 'aws' } })
   t.teardown(() => aws.stop())

@@ -49,16 +49,19 @@ export function prepareAppendMutations(transaction: Transaction, contents: Conte
   /** The content of the grown object; undefined when the base is not what the caller has looked at. */
   function grow(live: ObjectVersion, count: number, { growth, piece }: Append): number | undefined {
     const newId = ++transaction.seq
+    const isWhole = partsCount(live.etag) === undefined
+    // a content that has grown for a later version has parts that an earlier version, written whole, does not have
+    const sharedParts = isWhole ? 0 : count
     let contentId: number
     if (growth.kind === 'extend') {
-      const extended = contents.extend(live.contentId, live.sizeBytes, count, newId)
+      const extended = contents.extend(live.contentId, live.sizeBytes, sharedParts, newId)
       if (extended === undefined) return undefined
       contentId = extended
       contents.addSegment(contentId, live.sizeBytes, growth.blob)
     } else {
       if (growth.kind === 'begin' || growth.baseContentId !== live.contentId) return undefined
       contentId = newId
-      contents.copyParts(live.contentId, count, newId)
+      contents.copyParts(live.contentId, sharedParts, newId)
       if (growth.kind === 'inline')
         contents.add(contentId, { kind: 'inline', bytes: growth.bytes, ...(growth.sealing === undefined ? {} : { sealing: growth.sealing }) })
       else if (growth.base === undefined) contents.add(contentId, { kind: 'blob', blob: growth.blob })
@@ -67,7 +70,7 @@ export function prepareAppendMutations(transaction: Transaction, contents: Conte
         contents.addSegment(contentId, live.sizeBytes, growth.blob)
       }
     }
-    if (count === 1 && partsCount(live.etag) === undefined) contents.addPart(contentId, 1, 0, live.sizeBytes, live.checksum)
+    if (isWhole) contents.addPart(contentId, 1, 0, live.sizeBytes, live.checksum)
     contents.addPart(contentId, count + 1, live.sizeBytes, piece.sizeBytes, piece.checksum)
     return contentId
   }
