@@ -80,7 +80,9 @@ export async function runWorkers({ count, port, otherPort, generation, log, snap
     let hasListened = false
     running.add(worker)
     worker.on('message', (message: FromWorker) => {
-      if (message.kind === 'hello') tell(worker, { kind: 'begin', begin: { port: portToAsk, generation } })
+      // one that is only starting while the others end was not there to be told to
+      if (message.kind === 'hello' && isStopping) worker.process.kill('SIGKILL')
+      else if (message.kind === 'hello') tell(worker, { kind: 'begin', begin: { port: portToAsk, generation } })
       if (message.kind === 'metrics-wanted') void sumOf(running, snapshot).then((text) => tell(worker, { kind: 'metrics', id: message.id, text }))
     })
     worker.on('error', (error) => log.error('worker cannot be reached', { err: error, worker: worker.process.pid }))

@@ -115,3 +115,20 @@ test.serial('a server whose workers keep dying ends with exit code 1', async (t)
   t.regex(stderr, /fatal: uncaught exception/)
   t.regex(stderr, /5 workers died within 60 s|a worker could not start/)
 })
+
+test.serial('SIGTERM ends a server in order also while a worker that died is being started again', async (t) => {
+  const command = startCommand(t, ['serve', await freshDirectory(t)], { env: ENV })
+  const server = await command.ready()
+  const [pid] = await workersOf(command, server, 2)
+  process.kill(pid as number, 'SIGKILL')
+  await eventually('the death is noted', () => logOf(command).some(({ msg }) => msg === 'worker died') || undefined)
+  // it is forked after 100 ms, and listens to what it is told some hundreds later
+  await new Promise((resolve) => {
+    setTimeout(resolve, 200)
+  })
+  const startedMs = performance.now()
+  command.signal('SIGTERM')
+  const { code } = await command.ended
+  t.is(code, 0)
+  t.true(performance.now() - startedMs < 20_000, 'nobody waited for the worker that was not there yet')
+})
