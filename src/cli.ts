@@ -2,7 +2,8 @@
 /** The command line. Every command takes the settings of `config.ts` as flags; nothing else is parsed here. */
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { get } from 'node:http'
+import { get, type IncomingMessage } from 'node:http'
+import { get as getSecurely } from 'node:https'
 import { join } from 'node:path'
 import { Command, CommanderError, Option } from 'commander'
 import {
@@ -16,6 +17,7 @@ import {
   parseAccessKeyId,
   parseSecretAccessKey,
   settingsHelp,
+  usesTls,
 } from './config.ts'
 import type { Stores } from './engine/stores.ts'
 import type { KeyLimitFlags } from './key-limits.ts'
@@ -63,7 +65,7 @@ function buildProgram(): Command {
   withSettings(program.command('healthcheck').description('exit 0 if the server answers that it is ready')).action(
     async (_flags: unknown, command: Command) => {
       const config = configOf(command)
-      await checkHealth(config.host, config.port)
+      await checkHealth(config)
     },
   )
   withSettings(program.command('verify [DIR]').description('read everything back and compare it with its digests; also beside a running server'))
@@ -171,16 +173,20 @@ function packageVersion(): string {
 }
 
 /** Resolves when `GET /-/health/ready` answers 200. */
-function checkHealth(host: string, port: number): Promise<void> {
+function checkHealth(config: Config): Promise<void> {
+  const { host, port } = config
   const anyAddress = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
   return new Promise((resolve, reject) => {
     const fail = (reason: string): void => reject(new CommandError(`not ready: ${reason}`))
-    const request = get({ host: anyAddress, port, path: '/-/health/ready', agent: false }, (response) => {
+    const options = { host: anyAddress, port, path: '/-/health/ready', agent: false } as const
+    const onAnswer = (response: IncomingMessage): void => {
       response.resume()
       clearTimeout(deadline)
       if (response.statusCode === 200) resolve()
       else fail(`status ${response.statusCode}`)
-    })
+    }
+    // it asks its own server, on an address that no certificate need name, and tells it nothing
+    const request = usesTls(config) ? getSecurely({ ...options, rejectUnauthorized: false }, onAnswer) : get(options, onAnswer)
     const deadline = setTimeout(() => request.destroy(new Error(`no answer within ${HEALTHCHECK_MS_MAX} ms`)), HEALTHCHECK_MS_MAX)
     request.on('error', (error) => {
       clearTimeout(deadline)

@@ -1,9 +1,25 @@
 /**
  * Settings: one table, from which variables and flags are parsed and the help is printed. The only file that reads the environment.
  */
-import { availableParallelism } from 'node:os'
+import type { BlockList } from 'node:net'
+import {
+  accessKeyId,
+  bucketName,
+  domainName,
+  hostName,
+  listOf,
+  networks,
+  oneOf,
+  path,
+  publicHost,
+  regionName,
+  SECRET_LENGTH_MIN,
+  secretAccessKey,
+  truth,
+  wholeNumber,
+  workerCount,
+} from './config-values.ts'
 import type { ObjectOwnership } from './domain/acl.ts'
-import { bucketNameProblem } from './domain/names.ts'
 import { type MasterKey, parseMasterKeys } from './storage/master-keys.ts'
 
 export interface Config {
@@ -38,6 +54,13 @@ export interface Config {
   /** The first one wraps new keys. */
   readonly encryptionKeys: readonly MasterKey[]
   readonly encryptionKeyFile?: string
+  readonly tlsCertFile?: string
+  readonly tlsKeyFile?: string
+  readonly tlsSelfSigned: boolean
+  /** Seconds; undefined: the header is not sent. */
+  readonly hsts?: number
+  /** undefined: none. */
+  readonly trustedProxies?: BlockList
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -61,8 +84,7 @@ type Table = { readonly [Name in keyof Config]-?: Option<NonNullable<Config[Name
 
 const KIB = 1024
 const INLINE_BYTES_MAX = 1024 * KIB
-const WORKERS_MAX = 256
-const SECRET_LENGTH_MIN = 8
+const HSTS_SECONDS_MAX = 2 * 366 * 86_400
 
 export const OPTIONS: Table = {
   dataDir: { env: 'MATCHBOX_DATA', placeholder: 'DIR', default: './data', parse: path, help: 'data directory' },
@@ -229,6 +251,41 @@ export const OPTIONS: Table = {
     parse: path,
     help: 'a file with those keys instead, {"keys": [{"name": "...", "key": "..."}]}: outside the data directory, and with mode 0600',
   },
+  tlsCertFile: {
+    env: 'MATCHBOX_TLS_CERT_FILE',
+    placeholder: 'FILE',
+    default: undefined,
+    parse: path,
+    help: 'serve HTTPS with this certificate, PEM, and behind it those that lead to its authority; read again when it changes, and on SIGHUP',
+  },
+  tlsKeyFile: {
+    env: 'MATCHBOX_TLS_KEY_FILE',
+    placeholder: 'FILE',
+    default: undefined,
+    parse: path,
+    help: 'its private key, PEM without a passphrase',
+  },
+  tlsSelfSigned: {
+    env: 'MATCHBOX_TLS_SELF_SIGNED',
+    placeholder: 'true|false',
+    default: 'false',
+    parse: truth,
+    help: 'serve HTTPS with a certificate that is made and kept in DIR/self-signed.pem; for development',
+  },
+  hsts: {
+    env: 'MATCHBOX_HSTS',
+    placeholder: 'SECONDS',
+    default: undefined,
+    parse: wholeNumber(0, HSTS_SECONDS_MAX),
+    help: 'send Strict-Transport-Security with this max-age over HTTPS',
+  },
+  trustedProxies: {
+    env: 'MATCHBOX_TRUSTED_PROXIES',
+    placeholder: 'NETWORKS',
+    default: undefined,
+    parse: networks,
+    help: 'comma list of addresses and networks (10.0.0.0/8) of reverse proxies, whose X-Forwarded-For and X-Forwarded-Proto are believed',
+  },
 }
 
 const NAMES = Object.keys(OPTIONS) as readonly (keyof Config)[]
@@ -282,7 +339,7 @@ export function loadConfig(env: Environment, flags: FlagValues = {}, unknownFlag
       mistakes.push(`${source} ${(error as Error).message}`)
     }
   }
-  mistakes.push(...credentialMistakes(values, given), ...encryptionMistakes(values), ...websiteMistakes(values))
+  mistakes.push(...credentialMistakes(values, given), ...encryptionMistakes(values), ...websiteMistakes(values), ...tlsMistakes(values))
   if (mistakes.length > 0) throw new ConfigError(mistakes)
   return Object.freeze(values) as unknown as Config
 }
@@ -300,6 +357,11 @@ export function settingsHelp(): string {
 /** Whether only this machine can reach a server that listens there. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)
+}
+
+/** Whether the server speaks HTTPS. */
+export function usesTls({ tlsCertFile, tlsSelfSigned }: Config): boolean {
+  return tlsCertFile !== undefined || tlsSelfSigned
 }
 
 // Secrets that stand in the manuals and examples of S3 servers and tools, so the first ones that are tried.
@@ -356,6 +418,19 @@ function websiteMistakes({ websitePort, websiteDomains = [], port, workers }: Pa
   return websitePort === port ? [`${env} and ${OPTIONS.port.env} are the same: websites must not have the origin of the S3 endpoint`] : []
 }
 
+function tlsMistakes({ tlsCertFile, tlsKeyFile, tlsSelfSigned, hsts }: Partial<Config>): readonly string[] {
+  const mistakes: string[] = []
+  if ((tlsCertFile === undefined) !== (tlsKeyFile === undefined)) {
+    const [present, absent] = tlsKeyFile === undefined ? [OPTIONS.tlsCertFile, OPTIONS.tlsKeyFile] : [OPTIONS.tlsKeyFile, OPTIONS.tlsCertFile]
+    mistakes.push(`${present.env} was given without ${absent.env}: both, or neither`)
+  }
+  const hasFiles = tlsCertFile !== undefined || tlsKeyFile !== undefined
+  if (hasFiles && tlsSelfSigned === true) mistakes.push(`${OPTIONS.tlsSelfSigned.env} was given beside a certificate: one of them`)
+  if (hsts !== undefined && !hasFiles && tlsSelfSigned !== true)
+    mistakes.push(`${OPTIONS.hsts.env} was given without TLS: browsers heed it over HTTPS alone`)
+  return mistakes
+}
+
 function unknownVariableMistakes(env: Environment): readonly string[] {
   const known = NAMES.map((name) => OPTIONS[name].env)
   return Object.keys(env)
@@ -390,88 +465,6 @@ function editDistance(a: string, b: string): number {
     row = next
   }
   return row[b.length] ?? 0
-}
-
-function refuse(sentence: string): never {
-  throw new Error(sentence)
-}
-
-function path(text: string): string {
-  return text.includes('\0') ? refuse('must not contain a NUL character') : text
-}
-
-function wholeNumber(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    const isFine = /^\d{1,16}$/.test(text) && value >= min && value <= max
-    return isFine ? value : refuse(`must be a whole number from ${min} to ${max}, not ${quoted(text)}`)
-  }
-}
-
-function oneOf<const Word extends string>(...words: readonly Word[]): (text: string) => Word {
-  return (text) => words.find((word) => word === text) ?? refuse(`must be one of ${words.join(', ')}, not ${quoted(text)}`)
-}
-
-function truth(text: string): boolean {
-  if (text === 'true' || text === '1') return true
-  if (text === 'false' || text === '0') return false
-  return refuse(`must be true or false, not ${quoted(text)}`)
-}
-
-function listOf<Value>(parse: (item: string) => Value): (text: string) => readonly Value[] {
-  return (text) => {
-    const items = text.split(',').map((item) => item.trim())
-    return Object.freeze([...new Set(items.filter((item) => item !== '').map(parse))])
-  }
-}
-
-function hostName(text: string): string {
-  // A name in brackets is how URLs write IPv6; the operating system wants it bare.
-  const bare = text.replace(/^\[(.*)\]$/, '$1')
-  return /^[\w.:%-]{1,255}$/.test(bare) ? bare : refuse(`must be a host name or an IP address, not ${quoted(text)}`)
-}
-
-function domainName(text: string): string {
-  const lower = text.toLowerCase()
-  return /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(lower) && !lower.includes('..') ? lower : refuse(`names no domain: ${quoted(text)}`)
-}
-
-function regionName(text: string): string {
-  return /^[\w-]{1,64}$/.test(text) ? text : refuse(`must be letters, digits and '-', not ${quoted(text)}`)
-}
-
-function publicHost(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  const isOrigin =
-    url !== undefined &&
-    (url.protocol === 'http:' || url.protocol === 'https:') &&
-    url.pathname === '/' &&
-    `${url.search}${url.hash}${url.username}${url.password}` === ''
-  return isOrigin ? url.host : refuse(`must be origins like https://s3.example.org, without a path: ${quoted(text)}`)
-}
-
-function bucketName(text: string): string {
-  const problem = bucketNameProblem(text)
-  return problem === undefined ? text : refuse(`names ${quoted(text)}, which can be no bucket: ${problem}`)
-}
-
-function accessKeyId(text: string): string {
-  return /^[\w-]{3,128}$/.test(text) ? text : refuse("must be 3 to 128 letters, digits, '_' or '-'")
-}
-
-/** Never repeats the value: mistakes are printed. */
-function secretAccessKey(text: string): string {
-  if (text.length < SECRET_LENGTH_MIN) refuse(`must have ${SECRET_LENGTH_MIN} characters or more`)
-  return /^[\x21-\x7e]{1,256}$/.test(text) ? text : refuse('must be at most 256 printable ASCII characters without spaces')
-}
-
-function workerCount(text: string): number {
-  return text === 'auto' ? availableParallelism() : wholeNumber(1, WORKERS_MAX)(text)
-}
-
-/** Safe to print on one line of a terminal. */
-function quoted(text: string): string {
-  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}...` : text)
 }
 
 /** The parsers that `key create` shares with the settings. */

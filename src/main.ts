@@ -5,11 +5,12 @@
 import cluster from 'node:cluster'
 import { existsSync, mkdirSync } from 'node:fs'
 import type { Server } from 'node:http'
+import { Server as SecureServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RESTORE_BEGUN_FILE } from './backup.ts'
-import { type Config, isLoopback, wasStartedByNpm } from './config.ts'
+import { type Config, isLoopback, usesTls, wasStartedByNpm } from './config.ts'
 import type { ObjectOwnership } from './domain/acl.ts'
 import type { Credential } from './domain/model.ts'
 import type { DamageReport } from './engine/damage.ts'
@@ -21,10 +22,12 @@ import { createWebsiteServer } from './http/website/server.ts'
 import { startLifecycle } from './jobs/lifecycle.ts'
 import { startScrub } from './jobs/scrub.ts'
 import { startSweeper } from './jobs/sweeper.ts'
+import { selfSignedFiles } from './self-signed.ts'
 import { type MasterKey, readMasterKeyFile } from './storage/master-keys.ts'
 import { loadRootCredential, ROOT_OWNER, rootCredential } from './storage/root-credential.ts'
 import { type DirectoryLock, isDirectoryShared, lockDirectory, shareDirectory } from './storage/sqlite/lock.ts'
 import { createMetrics, type Log, type Metrics, openLog } from './telemetry.ts'
+import { type Certificate, type CertificateFiles, readCertificate, tellCertificate, watchCertificate } from './tls.ts'
 import { runWorkers, type WorkerLink, workerLink } from './workers.ts'
 
 /** How long requests in flight may take to end after SIGTERM. */
@@ -60,6 +63,7 @@ export async function serve(config: Config): Promise<void> {
 
   const lock = await takeDirectory(config.dataDir)
   const root = findRootCredential(config, log)
+  const certificate = await findCertificate(config, log)
   announce(config, log)
   const metrics = createMetrics(config.workers === 1)
   const stores = await openStoresOf(config, {
@@ -86,9 +90,9 @@ export async function serve(config: Config): Promise<void> {
   }
 
   if (config.workers === 1) {
-    const running = await startServers({ config, log, stores, root, metrics, port: config.port })
+    const running = await startServers({ config, log, stores, root, metrics, certificate, port: config.port })
     endOnSignal(log, () => running.stop().then(closeAll))
-    reportReady(config.host, running.port)
+    reportReady(config, running.port)
     return
   }
   const workers = await runWorkers({
@@ -99,8 +103,9 @@ export async function serve(config: Config): Promise<void> {
     log,
     snapshot: () => metrics.snapshot(),
   })
+  if (certificate !== undefined) process.on('SIGHUP', workers.hangUp)
   endOnSignal(log, () => workers.stop().then(closeAll), workers.kill)
-  reportReady(config.host, workers.port)
+  reportReady(config, workers.port)
 }
 
 async function serveAsWorker(config: Config, log: Log): Promise<void> {
@@ -108,10 +113,11 @@ async function serveAsWorker(config: Config, log: Log): Promise<void> {
   const { port, generation } = await link.begin
   // The process above made the credential before it started this one.
   const root = findRootCredential(config, log)
+  const certificate = await findCertificate(config, log)
   const share = shareDirectory(config.dataDir)
   const metrics = metricsOfAll(createMetrics(), link)
   const stores = await openStoresOf(config, { generation, mayMigrate: false, onDamage: tellDamage(log, metrics), onFatal: endWhenUnknown(log) })
-  const running = await startServers({ config, log, stores, root, metrics, port })
+  const running = await startServers({ config, log, stores, root, metrics, certificate, port })
   // Signals reach the process above, too, and it knows the order.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
   void link.stop.then(() => endAfter(log, () => stopAll(running, stores, share)))
@@ -183,6 +189,26 @@ function findRootCredential(config: Config, log: Log): Credential {
   }
 }
 
+interface UsedCertificate extends Certificate {
+  readonly files: CertificateFiles
+}
+
+/** undefined: the server speaks plain HTTP. @throws {StartError} */
+async function findCertificate({ tlsCertFile, tlsKeyFile, tlsSelfSigned, dataDir, host }: Config, log: Log): Promise<UsedCertificate | undefined> {
+  try {
+    let files: CertificateFiles
+    if (tlsCertFile !== undefined && tlsKeyFile !== undefined) files = { certFile: tlsCertFile, keyFile: tlsKeyFile }
+    else if (tlsSelfSigned) {
+      const { isNew, ...made } = await selfSignedFiles(dataDir, host, Date.now())
+      if (isNew) log.notice(`made a certificate for development: clients have to trust ${made.certFile}`)
+      files = made
+    } else return undefined
+    return { files, ...(await readCertificate(files)) }
+  } catch (error) {
+    throw new StartError(`cannot use the TLS certificate: ${(error as Error).message}`, { cause: error })
+  }
+}
+
 /** Places of one damage that the log names; `matchbox verify` lists all. */
 const PLACES_LOGGED = 20
 
@@ -211,6 +237,7 @@ interface ServerParts {
   readonly stores: Stores
   readonly root: Credential
   readonly metrics: Metrics
+  readonly certificate: UsedCertificate | undefined
   readonly port: number
 }
 
@@ -221,7 +248,7 @@ interface RunningServer {
 }
 
 /** The websites first: who waits for the S3 endpoint may visit them then, too. */
-async function startServers({ config, log, stores, root, metrics, port }: ServerParts): Promise<RunningServer> {
+async function startServers({ config, log, stores, root, metrics, certificate, port }: ServerParts): Promise<RunningServer> {
   let isStopping = false
   const services: Services = {
     config: { ...config, defaultOwnership: ownershipOfNewBuckets(config) },
@@ -232,13 +259,19 @@ async function startServers({ config, log, stores, root, metrics, port }: Server
     isReady: () => !isStopping,
   }
   const { host, websitePort, websiteDomains } = config
-  const websites = websitePort === undefined ? undefined : await start(createWebsiteServer(services, websiteDomains), websitePort)
-  if (websites !== undefined) log.info('websites ready', { url: urlOf(host, websites.port) })
-  const s3 = await start(createServer(services), port)
+  const options = certificate === undefined ? {} : { tls: { cert: certificate.cert, key: certificate.key } }
+  const secureServers: SecureServer[] = []
+  const websites = websitePort === undefined ? undefined : await start(createWebsiteServer(services, websiteDomains, options), websitePort)
+  if (websites !== undefined) log.info('websites ready', { url: urlOf(config, websites.port) })
+  const s3 = await start(createServer(services, options), port)
+  const watch = certificate === undefined ? undefined : watchCertificate(certificate.files, secureServers, log, certificate)
+  if (certificate !== undefined) tellCertificate(certificate, log)
+  if (watch !== undefined) process.on('SIGHUP', () => void watch.look())
   return {
     port: s3.port,
     stop: async () => {
       isStopping = true
+      watch?.stop()
       await Promise.all([s3.stop(), websites?.stop()])
     },
   }
@@ -254,6 +287,12 @@ async function startServers({ config, log, stores, root, metrics, port }: Server
         sockets.delete(socket)
       })
     })
+    // over TLS the bytes of the handshake are no request
+    server.on('secureConnection', (socket: Socket) => {
+      sockets.add(socket)
+      socket.once('close', () => sockets.delete(socket))
+    })
+    if (server instanceof SecureServer) secureServers.push(server)
     await listen(server, host, wantedPort)
     return { port: (server.address() as AddressInfo).port, stop: () => drain(server, sockets, log) }
   }
@@ -291,12 +330,13 @@ function drain(server: Server, sockets: ReadonlySet<Socket>, log: Log): Promise<
 }
 
 /** The one line on standard output that others wait for. */
-function reportReady(host: string, port: number): void {
-  process.stdout.write(`matchbox ready ${urlOf(host, port)}\n`)
+function reportReady(config: Config, port: number): void {
+  process.stdout.write(`matchbox ready ${urlOf(config, port)}\n`)
 }
 
-function urlOf(host: string, port: number): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+function urlOf(config: Config, port: number): string {
+  const { host } = config
+  return `${usesTls(config) ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 /** The first SIGTERM or SIGINT ends the server in order, a second one at once. */

@@ -51,6 +51,8 @@ export interface Workers {
   stop(): Promise<void>
   /** Ends all at once. */
   kill(): void
+  /** Passes SIGHUP on: whoever sends it knows the process above them alone. */
+  hangUp(): void
 }
 
 /** Start the workers; resolves when all listen. A worker that cannot start ends the whole process with exit code 1: it has said why. */
@@ -120,6 +122,9 @@ export async function runWorkers({ count, port, otherPort, generation, log, snap
   return {
     port: portInUse ?? port,
     kill,
+    hangUp: () => {
+      for (const worker of listening) worker.process.kill('SIGHUP')
+    },
     stop: async () => {
       isStopping = true
       const ends = [...running].map((worker) => new Promise((resolve) => worker.once('exit', resolve)))

@@ -9,7 +9,7 @@ import { repositoryRoot } from './kit/server.ts'
 
 /** Top floor first. A file may import from its own floor and from every floor below it. */
 const FLOORS: readonly (readonly string[])[] = [
-  ['main.ts', 'cli.ts', 'config.ts', 'workers.ts', 'maintenance.ts', 'backup.ts', 'key-limits.ts'],
+  ['main.ts', 'cli.ts', 'config.ts', 'config-values.ts', 'workers.ts', 'maintenance.ts', 'backup.ts', 'key-limits.ts', 'tls.ts', 'self-signed.ts'],
   ['http/'],
   ['auth/'],
   ['jobs/'],
@@ -32,7 +32,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Where files of the data directory are touched; every other file goes through the ports. */
-const FILE_SYSTEM_HOMES = ['storage/', 'main.ts', 'cli.ts', 'maintenance.ts', 'backup.ts', 'key-limits.ts']
+const FILE_SYSTEM_HOMES = ['storage/', 'main.ts', 'cli.ts', 'maintenance.ts', 'backup.ts', 'key-limits.ts', 'tls.ts', 'self-signed.ts']
 
 /**
  * Files that may call the file system synchronously, because they run before the server listens or without one. One hung disk stops a

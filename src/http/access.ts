@@ -1,5 +1,4 @@
 /** What authorization may ask of a request and of what is stored: looked up at most once each, and only when it counts. */
-import type { Socket } from 'node:net'
 import { type AccessQuestion, type AccessRecords, authorize, isDenied, isPlainOwner, type ObjectName, type OwnedVersion } from '../auth/authorize.ts'
 import type { Facts, Policy } from '../auth/iam-policy.ts'
 import { parsePolicy } from '../auth/iam-policy-document.ts'
@@ -9,6 +8,7 @@ import { S3Error } from '../domain/s3-error.ts'
 import type { Stores } from '../engine/stores.ts'
 import { BUCKET_ACL_CONFIG, ownershipOf, POLICY_CONFIG, publicAccessBlockOf } from './bucket-settings.ts'
 import type { ServiceCall } from './call.ts'
+import type { Peer } from './peer.ts'
 import type { S3Request } from './request.ts'
 import type { Services } from './services.ts'
 import { parseTaggingHeader } from './tagging.ts'
@@ -78,7 +78,7 @@ function parsedPolicy(text: string, bucketName: string | undefined): Policy {
 export interface Asker {
   readonly services: Services
   readonly request: S3Request
-  readonly socket: Socket
+  readonly peer: Peer
   readonly identity: Identity
   readonly nowMs: number
   /** Whether the operation makes an object, and not a part of one. */
@@ -150,7 +150,7 @@ const REQUEST_TAG = 's3:requestobjecttag/'
 const DAY_MS = 86_400_000
 
 function factOf(about: FactsAbout, name: string): string | readonly string[] | undefined {
-  const { request, socket, identity, nowMs, bucket } = about
+  const { request, peer, identity, nowMs, bucket } = about
   const header = HEADER_FACTS[name] ?? (name.startsWith('s3:x-amz-') ? name.slice('s3:'.length) : undefined)
   if (header === 'x-amz-copy-source') return request.value(header)?.replace(/^\//, '')
   if (header !== undefined) return request.value(header)
@@ -179,9 +179,9 @@ function factOf(about: FactsAbout, name: string): string | readonly string[] | u
     case 'aws:resourceaccount':
       return bucket?.ownerId
     case 'aws:sourceip':
-      return socket.remoteAddress?.replace(/^::ffff:(?=\d+\.)/i, '')
+      return peer.address
     case 'aws:securetransport':
-      return String((socket as { readonly encrypted?: boolean }).encrypted === true)
+      return String(peer.isSecure)
     case 'aws:currenttime':
       return new Date(nowMs).toISOString()
     case 'aws:epochtime':

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { Router } from '@koa/router'
 import Koa, { type Context } from 'koa'
@@ -10,6 +11,7 @@ import type { ConditionOutcome } from '../telemetry.ts'
 import { asCephAnswers } from './ceph-answers.ts'
 import { crossOriginHeaders } from './cors.ts'
 import { type Answered, dispatch } from './dispatch.ts'
+import { type Peer, peerOf } from './peer.ts'
 import { virtualBucket } from './request.ts'
 import { ClientGoneError, type HttpRequestBody } from './request-body.ts'
 import { endWithError, errorResponse, readFirst, type S3Response, sendResponse } from './response.ts'
@@ -19,6 +21,8 @@ import type { Services } from './services.ts'
 const OWN_PATHS = '/-/'
 const KEEP_ALIVE_MS = 75_000 // above the idle time of the usual client pools: a shorter one resets their next request
 const HEADERS_MS = 30_000
+/** A TLS handshake is two round trips; who takes longer holds a place that others need. */
+const HANDSHAKE_MS = 10_000
 /** No byte in either direction for that long: the other end is gone. */
 const SILENCE_MS = 120_000
 /** An upload that moves less than this over a whole window holds a place that others need. */
@@ -26,8 +30,11 @@ const BODY_BYTES_PER_SECOND_MIN = 128
 const BODY_WINDOW_MS = 30_000
 const CONNECTION_ERRORS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'ETIMEDOUT', 'ERR_STREAM_WRITE_AFTER_END'])
 
-/** Times that tests make shorter. */
 export interface ServerOptions {
+  /** PEM; undefined: the server speaks plain HTTP. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
+  /** How long a TLS handshake may take. Tests make this and the times below shorter. */
+  readonly handshakeMs?: number
   /** Length of the window in which a body must move. */
   readonly bodyWindowMs?: number
   /** How long the header section of a request may take. */
@@ -79,6 +86,7 @@ export function createServer(services: Services, options: ServerOptions = {}): S
       accessKeyId: undefined,
       isConditional: false,
       body: undefined,
+      peer: peerOf(message, services.config.trustedProxies),
     }
     let sentBytes = 0
     let status: number
@@ -88,7 +96,7 @@ export function createServer(services: Services, options: ServerOptions = {}): S
         .catch((error: unknown) => errorAnswer(services, error, message, requestId, answered))
       if (answered.body !== undefined) bodies.delete(answered.body)
       status = result.status
-      sentBytes = await sendResponse(message, response, withCors(services, message, answered, result), requestId)
+      sentBytes = await sendResponse(message, response, withHsts(services, answered.peer, withCors(services, message, answered, result)), requestId)
     } catch (error) {
       status = 499 // the client went away, or the bytes ended too early: nobody sees this number but the log
       response.destroy()
@@ -133,19 +141,21 @@ export function hardenedServer(
     if (earlier === undefined) run(message, response)
     else earlier.once('close', () => (socket.writable ? run(message, response) : undefined))
   }
-  const server = createHttpServer(
-    {
-      maxHeaderSize: HEADER_BYTES_MAX,
-      requestTimeout: 0, // Node's 300 s would cut long uploads while their bytes flow
-      headersTimeout: options.headersMs ?? HEADERS_MS,
-      connectionsCheckingInterval: Math.min(5000, options.headersMs ?? HEADERS_MS),
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      requireHostHeader: false, // the request is refused by us, in S3's words
-      noDelay: true,
-      insecureHTTPParser: false,
-    },
-    handle,
-  )
+  const settings = {
+    maxHeaderSize: HEADER_BYTES_MAX,
+    requestTimeout: 0, // Node's 300 s would cut long uploads while their bytes flow
+    headersTimeout: options.headersMs ?? HEADERS_MS,
+    connectionsCheckingInterval: Math.min(5000, options.headersMs ?? HEADERS_MS),
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    requireHostHeader: false, // the request is refused by us, in S3's words
+    noDelay: true,
+    insecureHTTPParser: false,
+  }
+  const { tls, handshakeMs: handshakeTimeout = HANDSHAKE_MS } = options
+  const server: Server =
+    tls === undefined
+      ? createHttpServer(settings, handle)
+      : createHttpsServer({ ...settings, ...tls, minVersion: 'TLSv1.2', handshakeTimeout }, handle)
   server.maxHeadersCount = 0 // Node's default drops headers after the 1,000th silently, If-None-Match among them
   server.timeout = SILENCE_MS
   // with this listener Node leaves it to us when to say 100 Continue
@@ -156,6 +166,11 @@ export function hardenedServer(
     endWithError(socket, new S3Error('MethodNotAllowed', { detail: { Method: 'CONNECT' } }), message.headers.accept, nextRequestId())
   })
   const malformed = new WeakSet<Duplex>()
+  // whose handshake failed can be told nothing; Node would take it for a request that cannot be read
+  server.prependListener('tlsClientError', (_error: Error, socket: Duplex) => {
+    malformed.add(socket)
+    socket.destroy()
+  })
   server.on('clientError', (error: ParseError, socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
     else if (!malformed.has(socket)) {
@@ -176,6 +191,12 @@ function withCors(services: Services, { headers, method = '' }: IncomingMessage,
   // browsers say it in a preflight alone; S3 goes by it wherever it stands
   const asked = headers['access-control-request-method'] ?? method
   return { ...result, headers: [...result.headers, ...crossOriginHeaders(services, origin, asked, bucket)] }
+}
+
+/** Once a browser has seen it, it comes by HTTPS alone. */
+export function withHsts({ config: { hsts } }: Services, { isSecure }: Peer, result: S3Response): S3Response {
+  if (hsts === undefined || !isSecure) return result
+  return { ...result, headers: [...result.headers, 'Strict-Transport-Security', `max-age=${hsts}`] }
 }
 
 function text(status: number, body: string): S3Response {

@@ -14,6 +14,7 @@ import { POLICY_CONFIG } from './bucket-settings.ts'
 import { type BucketCall, type BucketNameCall, type FormCall, may, type ObjectCall, requiredBucket, type ServiceCall } from './call.ts'
 import { preflight } from './cors.ts'
 import { findOperation, type NamedOperation, type Operation } from './operations.ts'
+import type { Peer } from './peer.ts'
 import { asksForConditions } from './preconditions.ts'
 import { S3Request, virtualBucket } from './request.ts'
 import { HttpRequestBody } from './request-body.ts'
@@ -30,6 +31,7 @@ export interface Answered {
   /** Whether conditions were asked for, and the request came as far as their being judged. */
   isConditional: boolean
   body: HttpRequestBody | undefined
+  readonly peer: Peer
 }
 
 export async function dispatch(
@@ -76,7 +78,7 @@ export async function dispatch(
     answered.accessKeyId = who.accessKeyId
     const bucket = findBucketFor(services, request, who, row, action)
     const own = key === undefined ? undefined : { key, versionId: versionIdOf(asked) }
-    const { allow, denies } = permissions({ services, request: asked, socket: message.socket, identity: who, nowMs, createsObject }, bucket, own)
+    const { allow, denies } = permissions({ services, request: asked, peer: answered.peer, identity: who, nowMs, createsObject }, bucket, own)
     // only a policy can tell one key from another
     if (row?.isPerKey !== true || bucket === undefined || !hasConfig(bucket, POLICY_CONFIG)) allow(action, bucket)
     checkExpectedOwner(request, bucket)

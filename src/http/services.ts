@@ -1,3 +1,4 @@
+import type { BlockList } from 'node:net'
 import type { ObjectOwnership } from '../domain/acl.ts'
 import type { Compatibility, Credential } from '../domain/model.ts'
 import type { Stores } from '../engine/stores.ts'
@@ -18,6 +19,10 @@ export interface ServerSettings {
   readonly defaultOwnership: ObjectOwnership
   /** Length of a day in lifecycle rules. */
   readonly lifecycleDayMs: number
+  /** Proxies that are believed; undefined: none. */
+  readonly trustedProxies?: BlockList
+  /** Max-age of Strict-Transport-Security over TLS; undefined: it is not sent. */
+  readonly hsts?: number
 }
 
 export interface Services {

@@ -56,7 +56,7 @@ function parseCredential(text: string, path: string): Credential {
 }
 
 /** All of the file or none of it, also after a power cut. */
-function writeDurably(dataDir: string, path: string, text: string): void {
+export function writeDurably(dataDir: string, path: string, text: string): void {
   const temporary = `${path}.${process.pid}.tmp`
   const fd = openSync(temporary, constants.O_CREAT | constants.O_TRUNC | constants.O_WRONLY | (constants.O_NOFOLLOW ?? 0), 0o600)
   try {

@@ -8,7 +8,7 @@ import { sleep } from './race.ts'
 import { ACCESS_KEY_ID, type RunningServer, repositoryRoot, SECRET_ACCESS_KEY } from './server.ts'
 
 const CLI = join(repositoryRoot, 'dist', 'cli.js')
-const READY = /^matchbox ready http:\/\/(\S+):(\d+)$/m
+const READY = /^matchbox ready (https?):\/\/(\S+):(\d+)$/m
 const START_MS_MAX = 90_000
 const END_MS_MAX = 90_000
 
@@ -69,7 +69,7 @@ export function startCommand(t: ExecutionContext, words: readonly string[], opti
     const deadline = Date.now() + START_MS_MAX
     for (;;) {
       const line = READY.exec(stdout)
-      if (line !== null) return serverOf(line[1] ?? '', Number(line[2]), child.pid ?? 0, credential, () => stderr)
+      if (line !== null) return serverOf(line[1] ?? '', line[2] ?? '', Number(line[3]), child.pid ?? 0, credential, () => stderr)
       if (hasEnded || Date.now() > deadline) throw new Error(`no ready line:\n${stdout}${stderr}`)
       await sleep(10)
     }
@@ -83,9 +83,16 @@ async function endForGood(child: ChildProcess, ended: Promise<CommandEnd>): Prom
 }
 
 /** Enough of a server for `request` of kit/s3.ts; it is ended as a command. */
-function serverOf(host: string, port: number, pid: number, credential: { accessKeyId: string; secretAccessKey: string }, stderr: () => string) {
+function serverOf(
+  scheme: string,
+  host: string,
+  port: number,
+  pid: number,
+  credential: { accessKeyId: string; secretAccessKey: string },
+  stderr: () => string,
+) {
   const notHere = (): Promise<void> => Promise.reject(new Error('end it as a command'))
-  return { url: `http://${host}:${port}`, host, port, ...credential, dataDir: '', pid, stderr, stop: notHere, kill: notHere }
+  return { url: `${scheme}://${host}:${port}`, host, port, ...credential, dataDir: '', pid, stderr, stop: notHere, kill: notHere }
 }
 
 /** The settings of a server on a free port with the tests' credential. */

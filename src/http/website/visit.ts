@@ -4,7 +4,6 @@
  * https://docs.aws.amazon.com/AmazonS3/latest/userguide/WebsiteHosting.html
  */
 
-import type { Socket } from 'node:net'
 import { ANONYMOUS } from '../../auth/authentication.ts'
 import { REDIRECT_LOCATION } from '../../domain/copied-metadata.ts'
 import type { Bucket, ObjectVersion } from '../../domain/model.ts'
@@ -25,6 +24,7 @@ import { permissions } from '../access.ts'
 import type { ReadCall } from '../call.ts'
 import { preflight } from '../cors.ts'
 import { answerObject } from '../handlers/get-object.ts'
+import type { Peer } from '../peer.ts'
 import { type RequestHead, S3Request } from '../request.ts'
 import type { S3Response } from '../response.ts'
 import type { Services } from '../services.ts'
@@ -49,7 +49,8 @@ interface Visit extends ReadCall {
 export async function answerVisit(
   services: Services,
   domains: readonly string[],
-  message: RequestHead & { readonly socket: Socket },
+  message: RequestHead,
+  peer: Peer,
   requestId: string,
   visited: Visited,
 ): Promise<S3Response> {
@@ -85,7 +86,7 @@ export async function answerVisit(
       services,
       stores: services.stores,
       nowMs,
-      allow: permissions({ services, request, socket: message.socket, identity: ANONYMOUS, nowMs, createsObject: false }, bucket, undefined).allow,
+      allow: permissions({ services, request, peer, identity: ANONYMOUS, nowMs, createsObject: false }, bucket, undefined).allow,
       isCreateOnly: false,
     })
   } catch (error) {
