@@ -3,11 +3,11 @@
  * With several workers this is what each of them does, and `workers.ts` is the process above them.
  */
 import cluster from 'node:cluster'
-import { existsSync, mkdirSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { Server as SecureServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import { join } from 'node:path'
+import { resolve as absolute, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RESTORE_BEGUN_FILE } from './backup.ts'
 import { type Config, isLoopback, usesTls, wasStartedByNpm } from './config.ts'
@@ -134,10 +134,24 @@ function metricsOfAll(metrics: Metrics, link: WorkerLink): Metrics {
   return { ...metrics, text: () => link.metricsOfAll() }
 }
 
+/** Its name, and those of folders that had to be made above it, are durable when this returns. */
+function makeFolder(path: string): void {
+  const first = mkdirSync(path, { recursive: true, mode: 0o700 })
+  if (first === undefined || process.platform === 'win32') return
+  for (let folder = absolute(path); folder.length >= absolute(first).length; folder = dirname(folder)) {
+    const fd = openSync(dirname(folder), 'r')
+    try {
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+  }
+}
+
 async function takeDirectory(dataDir: string): Promise<DirectoryLock> {
   let lock: DirectoryLock | undefined
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    makeFolder(dataDir)
     if (existsSync(join(dataDir, RESTORE_BEGUN_FILE))) throw new Error('a restore into it was begun and never completed: run it again')
     lock = lockDirectory(dataDir)
   } catch (error) {
@@ -256,7 +270,7 @@ async function startServers({ config, log, stores, root, metrics, certificate, p
     log,
     metrics,
     rootCredential: root,
-    isReady: () => !isStopping,
+    isReady: () => !isStopping && stores.blobs.isHealthy(),
   }
   const { host, websitePort, websiteDomains } = config
   const options = certificate === undefined ? {} : { tls: { cert: certificate.cert, key: certificate.key } }

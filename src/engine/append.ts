@@ -46,7 +46,7 @@ export async function appendObject(stores: Stores, input: PutObjectInput, offset
     if (result.kind === 'committed') return { ...result, traits }
     throw refusedAppend(result, input)
   } catch (error) {
-    if (!(error instanceof OutcomeUnknownError)) await stores.blobs.remove(blobs.map(({ blobId }) => blobId))
+    if (!(error instanceof OutcomeUnknownError)) await stores.blobs.remove(blobs.map(({ blobId }) => blobId)).catch(() => {}) // the sweeper finds them
     throw error
   }
 }

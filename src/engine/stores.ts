@@ -1,8 +1,11 @@
 import { loadChecksums } from '../checksum/digests.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
+import { hasBlobFiles } from '../storage/disk/blob-files.ts'
 import { openDiskBlobStore } from '../storage/disk/blob-store.ts'
+import { DatabaseLostError } from '../storage/errors.ts'
 import type { MetadataStore } from '../storage/metadata-store.ts'
 import { openMetadataStore } from '../storage/sqlite/metadata-store.ts'
+import { isDatabaseMissing } from '../storage/sqlite/schema.ts'
 import type { DamageReport } from './damage.ts'
 import type { MasterKeys } from './protection.ts'
 
@@ -45,11 +48,14 @@ export interface OpenStoresOptions {
 export async function openStores(options: OpenStoresOptions): Promise<Stores> {
   const { dataDir, inlineBytes, graceMs, onFatal, masterKeys = [], onDamage = () => undefined } = options
   await loadChecksums()
+  const mayMigrate = options.mayMigrate ?? true
+  // a new database would know of none of them, and they would be swept
+  if (mayMigrate && (await isDatabaseMissing(dataDir)) && (await hasBlobFiles(dataDir))) throw new DatabaseLostError(dataDir)
   const metadata = await openMetadataStore({
     dataDir,
     onFatal,
     isOnlyWriter: options.isOnlyProcess ?? false,
-    mayMigrate: options.mayMigrate ?? true,
+    mayMigrate,
   })
   try {
     const generation = options.generation ?? (await metadata.nextGeneration())

@@ -6,7 +6,7 @@ import { Router } from '@koa/router'
 import Koa, { type Context } from 'koa'
 import { HEADER_BYTES_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { DamagedBytesError, StorageFullError } from '../storage/errors.ts'
+import { DamagedBytesError, StorageBusyError, StorageFullError, StorageReadOnlyError } from '../storage/errors.ts'
 import type { ConditionOutcome } from '../telemetry.ts'
 import { asCephAnswers } from './ceph-answers.ts'
 import { crossOriginHeaders } from './cors.ts'
@@ -225,6 +225,10 @@ function errorAnswer(services: Services, error: unknown, message: IncomingMessag
     return errorResponse(told, accept, requestId, resource)
   }
   if (error instanceof StorageFullError) return errorResponse(new S3Error('InsufficientStorage'), accept, requestId, resource)
+  if (error instanceof StorageBusyError || error instanceof StorageReadOnlyError) {
+    services.log.error(error.message, { err: error.cause, requestId, operation: answered.operation })
+    return errorResponse(new S3Error(error instanceof StorageBusyError ? 'SlowDown' : 'ServiceUnavailable'), accept, requestId, resource)
+  }
   if (error instanceof DamagedBytesError) {
     const { bucket, key } = answered
     // bytes of the database: who read them does not know whose they are

@@ -17,6 +17,9 @@ export interface BlobStore {
   /** Remove blobs that no row names any more. A missing blob is fine. */
   remove(blobIds: readonly string[]): Promise<void>
 
+  /** False when the disk has refused several blobs in a row, until it takes one again. */
+  isHealthy(): boolean
+
   /** How much room there is where blobs lie. */
   space(): Promise<StorageSpace>
 

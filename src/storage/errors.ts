@@ -30,6 +30,32 @@ export class StorageFullError extends Error {
   }
 }
 
+/** Nothing was changed, and the same request may succeed later: descriptors are used up, or somebody else holds the database. */
+export class StorageBusyError extends Error {
+  constructor(cause?: unknown) {
+    super('the store is busy', { cause })
+    this.name = 'StorageBusyError'
+  }
+}
+
+/** Blobs without the database that names them: to go on would take them all for garbage. */
+export class DatabaseLostError extends Error {
+  readonly code = 'DATABASE_LOST'
+
+  constructor(dataDir: string) {
+    super(`there are blobs in ${dataDir}, and the database that names them is missing or empty: restore it from a backup, or move the blobs away`)
+    this.name = 'DatabaseLostError'
+  }
+}
+
+/** The file system takes no writes: nothing was changed. */
+export class StorageReadOnlyError extends Error {
+  constructor(cause?: unknown) {
+    super('the data directory is read-only', { cause })
+    this.name = 'StorageReadOnlyError'
+  }
+}
+
 /**
  * The store cannot say whether the change was made: an error came out of COMMIT, or out of an fsync. The caller keeps its blobs, answers 500
  * and the process ends; recovery at the next start decides (an fsync that failed is never retried).

@@ -134,7 +134,8 @@ export class Disk {
         folder.namings = folder.namings.filter((naming) => !synced.has(naming))
         break
       }
-      default:
+      case '':
+      case 'unknown':
         throw new Error(`the log holds something that is not modelled: ${type} ${text()}`)
     }
   }

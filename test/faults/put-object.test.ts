@@ -115,6 +115,7 @@ function failingBlobs(blobs: BlobStore, step: Step, error: Error): BlobStore {
         discard: () => writer.discard(),
       } satisfies BlobWriter
     },
+    isHealthy: () => blobs.isHealthy(),
     space: () => blobs.space(),
     open: (blobId) => blobs.open(blobId),
     remove: (blobIds) => blobs.remove(blobIds),

@@ -8,8 +8,8 @@ import { syncBuiltinESMExports } from 'node:module'
 import { isMainThread } from 'node:worker_threads'
 import Database from 'better-sqlite3'
 
-/** Steps on blob files, then those of the database. `commit-late` fails after the commit was made, `commit` before. */
-export type FaultStep = 'open' | 'writev' | 'datasync' | 'close' | 'sync' | 'unlink' | 'commit' | 'commit-late' | 'max-pages'
+/** Steps on blob files (`sync-once`: the next sync of a folder alone), then those of the database. `commit-late` fails after the commit was made, `commit` before. */
+export type FaultStep = 'open' | 'writev' | 'datasync' | 'close' | 'sync' | 'sync-once' | 'unlink' | 'commit' | 'commit-late' | 'max-pages'
 export type Fault = readonly [step: FaultStep, code: string]
 
 function faultOf(step: FaultStep): string | undefined {
@@ -20,6 +20,17 @@ function faultOf(step: FaultStep): string | undefined {
 function failIf(step: FaultStep): void {
   const code = faultOf(step)
   if (code !== undefined) throw Object.assign(new Error(`${code}: injected at ${step}`), { code })
+}
+
+let hasFailed = false
+
+/** As a disk does: the sync behind one that failed says that all is well. */
+function failOnce(): void {
+  if (faultOf('sync-once') === undefined) hasFailed = false
+  else if (!hasFailed) {
+    hasFailed = true
+    failIf('sync-once')
+  }
 }
 
 type Method = (...args: unknown[]) => unknown
@@ -50,6 +61,7 @@ if (isMainThread) {
     const real = methods[step]
     methods[step] = async function (this: unknown, ...args) {
       failIf(step)
+      if (step === 'sync') failOnce()
       return real.apply(this, args)
     }
   }

@@ -1,6 +1,6 @@
 /** The judge is judged: histories whose verdict is known, and random ones that were linearizable until one answer was changed. */
 import test from 'ava'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { Random } from '../crash/random.ts'
 import { ABSENT, type Event, judge, type Operation, type Outcome, step } from './checker.ts'
 

@@ -82,7 +82,7 @@ export interface Verdict {
 export function judge(history: readonly Event[], initial = ABSENT): Verdict {
   const events = [...history].sort((a, b) => a.calledAt - b.calledAt)
   const endOf = (event: Event): number => (event.outcome.kind === 'unknown' ? Number.POSITIVE_INFINITY : event.answeredAt)
-  const isTaken = new Array<boolean>(events.length).fill(false)
+  const isTaken = events.map(() => false)
   const order: number[] = []
   const seen = new Set<string>()
   let longest: readonly number[] = []

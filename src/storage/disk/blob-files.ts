@@ -33,6 +33,12 @@ export async function* listBlobFiles(dataDir: string): AsyncGenerator<readonly B
   if (page.length > 0) yield page
 }
 
+/** Whether there is a file at all. */
+export async function hasBlobFiles(dataDir: string): Promise<boolean> {
+  for await (const page of listBlobFiles(dataDir)) if (page.length > 0) return true
+  return false
+}
+
 async function namesIn(folder: string): Promise<readonly string[]> {
   const names: string[] = []
   for await (const name of filesIn(folder)) names.push(name)

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { BlockChecksums } from '../../checksum/blocks.ts'
 import type { StoredBlob } from '../../domain/model.ts'
 import { BlobMissingError, type BlobReader, type BlobStore, type BlobWriter, type StorageSpace } from '../blob-store.ts'
-import { StorageFullError } from '../errors.ts'
+import { StorageBusyError, StorageFullError, StorageReadOnlyError } from '../errors.ts'
+import { DiskHealth } from './health.ts'
 
 /** Blobs that one folder takes in a row before the next folder's turn: neighbours in time share a folder and so its fsync. */
 const BLOBS_IN_A_ROW = 256
@@ -65,6 +66,7 @@ class DiskBlobStore implements BlobStore {
   readonly #root: string
   readonly #generation: number
   readonly #livingGenerations: () => ReadonlySet<number>
+  readonly #health = new DiskHealth(() => this.create())
   readonly #folderSyncs = new Map<string, SharedSync>()
   #created = 0
 
@@ -78,8 +80,9 @@ class DiskBlobStore implements BlobStore {
     const folder = folderName(Math.floor(this.#created++ / BLOBS_IN_A_ROW + this.#generation) % FOLDERS)
     const blobId = `${folder}-${this.#generation.toString(36)}-${randomBytes(16).toString('hex')}`
     const path = pathOfBlob(this.#root, blobId)
-    const handle = await open(path, 'wx', 0o600).catch(refuseWhenFull)
-    return new DiskBlobWriter(blobId, path, handle, () => this.#syncOf(join(this.#root, folder)))
+    const folderSync = this.#syncOf(join(this.#root, folder))
+    const handle = await this.#health.watch(() => open(path, 'wx', 0o600)).catch(refuse)
+    return new DiskBlobWriter(blobId, path, handle, folderSync.begin(), this.#health)
   }
 
   async open(blobId: string): Promise<BlobReader> {
@@ -87,7 +90,8 @@ class DiskBlobStore implements BlobStore {
     try {
       handle = await open(pathOfBlob(this.#root, blobId), 'r')
     } catch (error) {
-      throw codeOf(error) === 'ENOENT' ? new BlobMissingError(blobId, error) : error
+      if (codeOf(error) === 'ENOENT') throw new BlobMissingError(blobId, error)
+      return refuse(error)
     }
     try {
       return new DiskBlobReader(handle, (await handle.stat()).size)
@@ -107,6 +111,10 @@ class DiskBlobStore implements BlobStore {
     }
   }
 
+  isHealthy(): boolean {
+    return this.#health.isHealthy
+  }
+
   async space(): Promise<StorageSpace> {
     const { bsize, blocks, bfree, bavail } = await statfs(this.#root)
     return { totalBytes: bsize * blocks, freeBytes: bsize * bfree, availableBytes: bsize * bavail }
@@ -116,8 +124,9 @@ class DiskBlobStore implements BlobStore {
     for (let n = 0; n < FOLDERS; n++) {
       let page: string[] = []
       for await (const entry of await opendir(join(this.#root, folderName(n)))) {
-        const match = BLOB_ID.exec(entry.name)
-        if (match === null || this.#livingGenerations().has(Number.parseInt(match[2] as string, 36))) continue
+        const life = Number.parseInt(BLOB_ID.exec(entry.name)?.[2] ?? '', 36)
+        // one of a later life: the database is older than it, and cannot know that it is named by none
+        if (!(life <= this.#generation) || this.#livingGenerations().has(life)) continue
         page.push(entry.name)
         if (page.length === PAGE_BLOBS) {
           yield page
@@ -128,38 +137,56 @@ class DiskBlobStore implements BlobStore {
     }
   }
 
-  #syncOf(folder: string): Promise<void> {
+  #syncOf(folder: string): SharedSync {
     let shared = this.#folderSyncs.get(folder)
     if (shared === undefined) {
       shared = new SharedSync(() => syncFolder(folder))
       this.#folderSyncs.set(folder, shared)
     }
-    return shared.run()
+    return shared
   }
 }
 
-/** One fsync for all who ask before it starts; who asks while one runs waits for the next, because theirs may have come too late for it. */
+/**
+ * One fsync for all who ask before it starts; who asks while one runs waits for the next, because theirs may have come too late for it. After one that
+ * failed the next one succeeds without having written what the failed one dropped: so it counts for nobody who had begun before the failure.
+ */
 class SharedSync {
   readonly #sync: () => Promise<void>
   #running: Promise<void> | undefined
   #next: Promise<void> | undefined
+  #failures = 0
 
   constructor(sync: () => Promise<void>) {
     this.#sync = sync
   }
 
-  run(): Promise<void> {
+  /** For a name that is made from now on. */
+  begin(): () => Promise<void> {
+    const failuresBefore = this.#failures
+    return async () => {
+      await this.#run()
+      if (this.#failures !== failuresBefore) throw new Error('an earlier sync of the folder failed: this one says nothing')
+    }
+  }
+
+  #run(): Promise<void> {
     if (this.#running === undefined) {
-      this.#running = this.#sync().finally(() => {
-        this.#running = undefined
-      })
+      this.#running = this.#sync()
+        .catch((error: unknown) => {
+          this.#failures++
+          throw error
+        })
+        .finally(() => {
+          this.#running = undefined
+        })
       return this.#running
     }
     this.#next ??= this.#running
       .catch(() => {}) // that failure belongs to those who asked for it
       .then(() => {
         this.#next = undefined
-        return this.run()
+        return this.#run()
       })
     return this.#next
   }
@@ -171,10 +198,12 @@ class DiskBlobWriter implements BlobWriter {
   readonly #handle: FileHandle
   readonly #syncFolder: () => Promise<void>
   readonly #blocks = new BlockChecksums()
+  readonly #health: DiskHealth
   #sizeBytes = 0
   #isClosed = false
 
-  constructor(blobId: string, path: string, handle: FileHandle, syncFolderOfBlob: () => Promise<void>) {
+  constructor(blobId: string, path: string, handle: FileHandle, syncFolderOfBlob: () => Promise<void>, health: DiskHealth) {
+    this.#health = health
     this.#blobId = blobId
     this.#path = path
     this.#handle = handle
@@ -185,7 +214,7 @@ class DiskBlobWriter implements BlobWriter {
     for (const buffer of buffers) this.#blocks.update(buffer)
     let rest = buffers
     while (rest.length > 0) {
-      const { bytesWritten } = await this.#handle.writev(rest as Buffer[], this.#sizeBytes).catch(refuseWhenFull)
+      const { bytesWritten } = await this.#health.watch(() => this.#handle.writev(rest as Buffer[], this.#sizeBytes)).catch(refuse)
       this.#sizeBytes += bytesWritten
       rest = behind(rest, bytesWritten)
     }
@@ -193,9 +222,10 @@ class DiskBlobWriter implements BlobWriter {
 
   async finish(crc64: string): Promise<StoredBlob> {
     // an fsync that failed is not tried again: the pages are marked clean and the next one would lie
-    await this.#handle.datasync().catch(refuseWhenFull)
-    await this.#close().catch(refuseWhenFull) // network file systems say only here that a quota is used up
-    await this.#syncFolder().catch(refuseWhenFull)
+    await this.#health.watch(() => this.#handle.datasync()).catch(refuse)
+    await this.#health.watch(() => this.#close()).catch(refuse) // network file systems say only here that a quota is used up
+    await this.#health.watch(this.#syncFolder).catch(refuse)
+    this.#health.succeeded()
     return { blobId: this.#blobId, sizeBytes: this.#sizeBytes, crc64, blockCrcs: this.#blocks.finish() }
   }
 
@@ -244,8 +274,10 @@ function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code
 }
 
-function refuseWhenFull(error: unknown): never {
+function refuse(error: unknown): never {
   const code = codeOf(error)
   if (code === 'ENOSPC' || code === 'EDQUOT') throw new StorageFullError(error)
+  if (code === 'EMFILE' || code === 'ENFILE') throw new StorageBusyError(error)
+  if (code === 'EROFS') throw new StorageReadOnlyError(error)
   throw error
 }

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { MIGRATIONS } from './migrations.ts'
@@ -48,6 +49,13 @@ export function openDatabase(dataDir: string, role: DatabaseRole): Database.Data
     db.close()
     throw error
   }
+}
+
+/** Whether there is no database, or one without a byte in it or in its log. */
+export async function isDatabaseMissing(dataDir: string): Promise<boolean> {
+  const path = join(dataDir, DATABASE_FILE)
+  const sizes = await Promise.all([path, `${path}-wal`].map((file) => stat(file).then(({ size }) => size, () => 0))) // biome-ignore format: one line
+  return sizes.every((size) => size === 0)
 }
 
 function schemaOf(db: Database.Database): number {

@@ -79,7 +79,8 @@ function runBatch(batch: readonly WriterRequest[]): WriterReply[] {
   try {
     whenFree(() => beginStatement.run())
   } catch (error) {
-    return batch.map(({ id }) => replyError(id, error, isFull(error) ? 'full' : 'error'))
+    const kind = isFull(error) ? 'full' : isBusy(error) ? 'busy' : 'error'
+    return batch.map(({ id }) => replyError(id, error, kind))
   }
   const replies: WriterReply[] = []
   try {

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { OutcomeUnknownError, StorageFullError } from '../errors.ts'
+import { OutcomeUnknownError, StorageBusyError, StorageFullError } from '../errors.ts'
 import type { MutationCall, Operations } from './mutations.ts'
 
 export interface WriterRequest {
@@ -9,8 +9,8 @@ export interface WriterRequest {
 
 export interface WriterReply {
   readonly id: number
-  /** `full` and `error` changed nothing; `unknown` may have. */
-  readonly kind: 'done' | 'full' | 'error' | 'unknown'
+  /** `full`, `busy` and `error` changed nothing; `unknown` may have. */
+  readonly kind: 'done' | 'full' | 'busy' | 'error' | 'unknown'
   readonly value: unknown
 }
 
@@ -89,6 +89,7 @@ export class Writer {
       this.#waiting.delete(id)
       if (kind === 'done') waiting.resolve(value as never)
       else if (kind === 'full') waiting.reject(new StorageFullError(value))
+      else if (kind === 'busy') waiting.reject(new StorageBusyError(value))
       else if (kind === 'error') waiting.reject(new Error(`the database refused a change: ${value as string}`))
       else {
         fatal = value as string
