@@ -174,3 +174,23 @@ test('append: the aws profile refuses it by its header, as AWS does for a genera
   t.is(xmlText(answer.text, 'Header'), 'x-amz-write-offset-bytes')
   t.is((await request(aws, { bucket: there, key: 'x' })).status, 404)
 })
+
+test('append: an object and its copy, which share their bytes, both grow, whichever is first', async (t) => {
+  const base = Buffer.alloc(300 * KIB, 'base')
+  await putObject(server, bucket, 'shared/original', base)
+  await expectStatus(
+    request(server, { method: 'PUT', bucket, key: 'shared/copy', headers: { 'x-amz-copy-source': `/${bucket}/shared/original` } }),
+    200,
+  )
+  for (const [key, sizeBytes] of [
+    ['shared/copy', 200 * KIB],
+    ['shared/original', 100 * KIB],
+  ] as const) {
+    const piece = Buffer.alloc(sizeBytes, key)
+    await expectStatus(append(key, base.length, piece), 200)
+    t.true((await request(server, { bucket, key })).body.equals(Buffer.concat([base, piece])))
+    const first = await request(server, { bucket, key, query: { partNumber: '1' } })
+    t.true(first.body.equals(base))
+    t.is(first.headers['x-amz-mp-parts-count'], '2')
+  }
+})
