@@ -31,8 +31,23 @@ export function headObject(call: ObjectCall): Promise<S3Response> {
 }
 
 function answerKey(call: ObjectCall, withContent: boolean): Promise<S3Response> {
-  if (call.services.config.sosapi !== true) return answerObject(call, withContent)
-  return systemDocument(call, withContent).then((document) => document ?? answerObject(call, withContent))
+  if (call.services.config.sosapi !== true) return answerObject(call, withContent).then(sandboxed)
+  return systemDocument(call, withContent).then((document) => document ?? answerObject(call, withContent).then(sandboxed))
+}
+
+/** Types whose documents run scripts with the origin that they come from. Wider than need be: a type that browsers read otherwise must not slip by. */
+const ACTIVE_TYPE = /html|xml|xsl|svg|script|multipart|mixed|message|rdf/i
+
+/**
+ * All buckets share the origin of this endpoint, so that an object must not run there as a page: opened in a browser it has an origin of its own,
+ * and is nothing else than what its type says. Pages that belong together are served by the listener of websites.
+ */
+function sandboxed(answer: S3Response): S3Response {
+  if (answer.status === 304) return answer
+  const at = answer.headers.indexOf('Content-Type')
+  const isActive = at === -1 || ACTIVE_TYPE.test(answer.headers[at + 1] as string)
+  const policy = isActive ? ['Content-Security-Policy', 'sandbox'] : []
+  return { ...answer, headers: [...answer.headers, 'X-Content-Type-Options', 'nosniff', ...policy] }
 }
 
 export async function answerObject(call: ReadCall, withContent: boolean): Promise<S3Response> {
