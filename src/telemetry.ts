@@ -32,6 +32,20 @@ export interface AccessRecord {
   readonly bytesIn: number
   readonly bytesOut: number
   readonly accessKeyId: string | undefined
+  readonly ownerId?: string | undefined
+  /** Of a signature that did not hold: anybody may claim it. */
+  readonly claimedKeyId?: string | undefined
+  /** Where it came from. */
+  readonly address?: string | undefined
+  readonly versionId?: string | undefined
+  /** What was copied or renamed, as it was sent. */
+  readonly source?: string | undefined
+  /** Names of the conditions, with commas. */
+  readonly conditions?: string | undefined
+  /** S3's code of the refusal. */
+  readonly code?: string | undefined
+  /** Why it was refused: for the operator, not for the client. */
+  readonly reason?: string | undefined
 }
 
 export interface Log {
@@ -53,7 +67,7 @@ export interface LogDestination {
   flushSync?(): void
 }
 
-const KEY_CHARACTERS_LOGGED = 256
+const TEXT_CHARACTERS_LOGGED = 256
 // Lines wait until this much is there: one write for some thirty access lines.
 const LOG_BUFFER_BYTES = 8 * 1024
 // When nobody reads standard error, lines beyond this are dropped: a stuck log must not fill the memory.
@@ -124,10 +138,20 @@ function accessLine(record: AccessRecord): string {
   }
   let line = `{"level":"info","time":"${lastTime}","pid":${PID},"requestId":"${requestId}","method":${JSON.stringify(method)},"operation":"${operation}"`
   if (bucket !== undefined) line += `,"bucket":${JSON.stringify(bucket)}`
-  if (key !== undefined) line += `,"key":${JSON.stringify(key.length > KEY_CHARACTERS_LOGGED ? `${key.slice(0, KEY_CHARACTERS_LOGGED)}...` : key)}`
+  if (key !== undefined) line += `,"key":${textOf(key)}`
   line += `,"status":${status},"ms":${ms},"bytesIn":${bytesIn},"bytesOut":${bytesOut}`
   if (accessKeyId !== undefined) line += `,"accessKeyId":"${accessKeyId}"`
+  for (const name of TEXTS) {
+    const text = record[name]
+    if (text !== undefined) line += `,"${name}":${textOf(text)}`
+  }
   return line + ACCESS_TAIL
+}
+
+const TEXTS = ['ownerId', 'claimedKeyId', 'address', 'versionId', 'source', 'conditions', 'code', 'reason'] as const
+
+function textOf(text: string): string {
+  return JSON.stringify(text.length > TEXT_CHARACTERS_LOGGED ? `${text.slice(0, TEXT_CHARACTERS_LOGGED)}...` : text)
 }
 
 function humanLine(fields: LogFields): string {
@@ -142,8 +166,9 @@ function humanLine(fields: LogFields): string {
 function accessText(record: AccessRecord): string {
   const target = record.bucket === undefined ? '/' : `${record.bucket}/${record.key ?? ''}`
   const who = record.accessKeyId ?? 'anonymous'
+  const why = record.code === undefined ? '' : ` ${record.code}${record.reason === undefined ? '' : ` (${printable(record.reason)})`}`
   const size = `in ${record.bytesIn} out ${record.bytesOut}`
-  return `${record.status} ${printable(record.method)} ${printable(target)} ${record.operation} ${record.ms.toFixed(1)} ms ${size} ${printable(who)} ${record.requestId}`
+  return `${record.status} ${printable(record.method)} ${printable(target)} ${record.operation} ${record.ms.toFixed(1)} ms ${size} ${printable(who)} ${record.address ?? '-'} ${record.requestId}${why}`
 }
 
 function pairs(fields: LogFields): string {

@@ -5,7 +5,7 @@
 import type { ObjectOwnership } from '../domain/acl.ts'
 import type { Bucket, Grant, Identity, Permission } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { evaluate, type Facts, isPublicPolicy, type Policy } from './iam-policy.ts'
+import { denyingStatement, evaluate, type Facts, isPublicPolicy, type Policy } from './iam-policy.ts'
 
 /** Actions that change nothing, for the setting `anonymous`. Everything else writes: a new action is a write until it is listed here. */
 const READ_ACTIONS = new Set([
@@ -120,25 +120,45 @@ export function isPlainOwner({ kind, owner, policy }: Identity, bucket: Bucket |
 }
 
 export function isAllowed(question: AccessQuestion, records: AccessRecords, anonymous: 'off' | 'read' | 'write'): boolean {
+  return refusal(question, records, anonymous) === undefined
+}
+
+/** Why it is denied, for the log of the operator and nobody else; undefined: it is allowed. */
+function refusal(question: AccessQuestion, records: AccessRecords, anonymous: 'off' | 'read' | 'write'): string | undefined {
   const { identity, action, bucket } = question
-  if (isPlainOwner(identity, bucket)) return true
+  if (isPlainOwner(identity, bucket)) return undefined
   // the policy of a key only takes away: what it does not allow nothing else does
-  if (identity.policy !== undefined && evaluate(records.policyOfKey(identity.policy), policyQuestion(question)) !== 'allow') return false
-  if (bucket === undefined) return identity.kind !== 'anonymous' || allowsAnonymous(anonymous, action)
+  if (identity.policy !== undefined) {
+    const ofKey = records.policyOfKey(identity.policy)
+    const verdict = evaluate(ofKey, policyQuestion(question))
+    if (verdict === 'silent') return 'the policy of the key does not allow it'
+    if (verdict === 'deny') return deniedBy('the policy of the key', ofKey, question)
+  }
+  if (bucket === undefined) return identity.kind !== 'anonymous' || allowsAnonymous(anonymous, action) ? undefined : NOT_SIGNED
   const isBucketOwner = identity.kind === 'root' || (identity.kind === 'key' && identity.owner.id === bucket.ownerId)
-  if (isBucketOwner && POLICY_ACTIONS.has(action)) return true
+  if (isBucketOwner && POLICY_ACTIONS.has(action)) return undefined
   const policy = records.policy(bucket)
   const verdict = policy === undefined ? 'silent' : evaluate(policy, policyQuestion(question))
-  if (verdict === 'deny') return false
-  if (identity.kind === 'root') return true
+  if (verdict === 'deny' && policy !== undefined) return deniedBy('the policy of the bucket', policy, question)
+  if (identity.kind === 'root') return undefined
+  const isAllowedByPolicy = verdict === 'allow' && policy !== undefined
+  const isRestricted = isAllowedByPolicy && !isBucketOwner && isPublicPolicy(policy) && records.publicAccess(bucket).restrictsPublicPolicy
   const isLetIn =
-    (verdict === 'allow' &&
-      policy !== undefined &&
-      (isBucketOwner || !isPublicPolicy(policy) || !records.publicAccess(bucket).restrictsPublicPolicy)) ||
+    (isAllowedByPolicy && !isRestricted) ||
     isAllowedByOwnership(question, bucket, isBucketOwner, records) ||
     (identity.kind === 'anonymous' && allowsAnonymous(anonymous, action))
   const seesAll = isBucketOwner && identity.policy === undefined
-  return seesAll || !isAbsentFromRead(question, bucket, records) ? isLetIn : mayList(question, records, anonymous)
+  if (!seesAll && isAbsentFromRead(question, bucket, records))
+    return mayList(question, records, anonymous) ? undefined : 'nothing is there, and it may not list'
+  if (isLetIn) return undefined
+  if (isRestricted) return 'the public access block restricts a public policy'
+  return identity.kind === 'anonymous' ? NOT_SIGNED : 'no rule allows it'
+}
+
+const NOT_SIGNED = 'no rule allows it, and the request is not signed'
+
+function deniedBy(whose: string, policy: Policy, question: AccessQuestion): string {
+  return `${whose} denies it: statement ${denyingStatement(policy, policyQuestion(question)) ?? 'unknown'}`
 }
 
 /** Whether a policy denies it in so many words, that of the key or that of the bucket. */
@@ -207,5 +227,6 @@ function mayList(question: AccessQuestion, records: AccessRecords, anonymous: 'o
 
 /** @throws {S3Error} AccessDenied: the same answer whether the thing exists or not */
 export function authorize(question: AccessQuestion, records: AccessRecords, anonymous: 'off' | 'read' | 'write'): void {
-  if (!isAllowed(question, records, anonymous)) throw new S3Error('AccessDenied')
+  const reason = refusal(question, records, anonymous)
+  if (reason !== undefined) throw new S3Error('AccessDenied', { reason: `${question.action}: ${reason}` })
 }

@@ -61,6 +61,12 @@ export function evaluate(policy: Policy, question: PolicyQuestion): Verdict {
   return verdict
 }
 
+/** Which statement of a policy denies, for people: its Sid, or its place. undefined: none does. */
+export function denyingStatement({ statements, hasVariables }: Policy, question: PolicyQuestion): string | undefined {
+  const at = statements.findIndex((statement) => statement.effect === 'Deny' && applies(statement, question, hasVariables))
+  return at === -1 ? undefined : (statements[at]?.sid ?? `no. ${at + 1}`)
+}
+
 function applies(statement: Statement, question: PolicyQuestion, hasVariables: boolean): boolean {
   const { principals, actions, resources, conditions } = statement
   if (principals !== undefined && isAmong(principals, question.principal) === statement.exceptPrincipals) return false

@@ -120,6 +120,8 @@ export interface S3ErrorOptions {
   /** Extra response headers, lower-case or as they shall appear. */
   readonly headers?: Readonly<Record<string, string>>
   readonly cause?: unknown
+  /** Why, for the log of the operator: it never leaves in an answer. */
+  readonly reason?: string
 }
 
 /** An expected refusal. `code` picks status and default message from the table. */
@@ -128,6 +130,7 @@ export class S3Error extends Error {
   readonly status: number
   readonly detail: ErrorDetail
   readonly headers: Readonly<Record<string, string>>
+  readonly reason: string | undefined
 
   constructor(code: S3ErrorCode, options: S3ErrorOptions = {}) {
     super(options.message ?? CODES[code][1], options.cause === undefined ? undefined : { cause: options.cause })
@@ -136,5 +139,6 @@ export class S3Error extends Error {
     this.status = CODES[code][0]
     this.detail = options.detail ?? {}
     this.headers = options.headers ?? {}
+    this.reason = options.reason
   }
 }

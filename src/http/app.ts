@@ -8,6 +8,7 @@ import { HEADER_BYTES_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { DamagedBytesError, StorageBusyError, StorageFullError, StorageReadOnlyError } from '../storage/errors.ts'
 import type { ConditionOutcome } from '../telemetry.ts'
+import { auditOf } from './audit.ts'
 import { asCephAnswers } from './ceph-answers.ts'
 import { crossOriginHeaders } from './cors.ts'
 import { type Answered, dispatch } from './dispatch.ts'
@@ -84,11 +85,17 @@ export function createServer(services: Services, options: ServerOptions = {}): S
       bucket: undefined,
       key: undefined,
       accessKeyId: undefined,
+      ownerId: undefined,
+      claimedKeyId: undefined,
+      request: undefined,
+      refusal: undefined,
+      isKeyExpired: false,
       isConditional: false,
       body: undefined,
       peer: peerOf(message, services.config.trustedProxies),
     }
     let sentBytes = 0
+    let versionId: string | undefined
     let status: number
     try {
       const result = await dispatch(services, message, response, answered, bodies)
@@ -96,6 +103,7 @@ export function createServer(services: Services, options: ServerOptions = {}): S
         .catch((error: unknown) => errorAnswer(services, error, message, requestId, answered))
       if (answered.body !== undefined) bodies.delete(answered.body)
       status = result.status
+      versionId = headerOf(result, 'x-amz-version-id')
       sentBytes = await sendResponse(message, response, withHsts(services, answered.peer, withCors(services, message, answered, result)), requestId)
     } catch (error) {
       status = 499 // the client went away, or the bytes ended too early: nobody sees this number but the log
@@ -110,8 +118,7 @@ export function createServer(services: Services, options: ServerOptions = {}): S
     const outcome = answered.isConditional ? conditionOutcome(status) : undefined
     if (outcome !== undefined) services.metrics.countCondition(answered.operation, outcome)
     if (!services.log.isAccessLogged) return
-    const { operation, bucket, key, accessKeyId } = answered
-    services.log.access({ requestId, method: message.method ?? '', operation, bucket, key, status, ms, bytesIn, bytesOut: sentBytes, accessKeyId })
+    services.log.access({ requestId, method: message.method ?? '', status, ms, bytesIn, bytesOut: sentBytes, ...auditOf(answered, versionId) })
   }
 
   const callback = app.callback()
@@ -193,6 +200,11 @@ function withCors(services: Services, { headers, method = '' }: IncomingMessage,
   return { ...result, headers: [...result.headers, ...crossOriginHeaders(services, origin, asked, bucket)] }
 }
 
+function headerOf({ headers }: S3Response, name: string): string | undefined {
+  const at = headers.indexOf(name)
+  return at === -1 ? undefined : headers[at + 1]
+}
+
 /** Once a browser has seen it, it comes by HTTPS alone. */
 export function withHsts({ config: { hsts } }: Services, { isSecure }: Peer, result: S3Response): S3Response {
   if (hsts === undefined || !isSecure) return result
@@ -221,6 +233,7 @@ function errorAnswer(services: Services, error: unknown, message: IncomingMessag
   const accept = message.headers.accept
   const resource = (message.url ?? '').split('?', 1)[0] ?? ''
   if (error instanceof S3Error) {
+    answered.refusal = error
     const told = services.config.compatibility === 'rgw' ? asCephAnswers(error, answered.operation) : error
     return errorResponse(told, accept, requestId, resource)
   }

@@ -28,6 +28,15 @@ export interface Answered {
   bucket: string | undefined
   key: string | undefined
   accessKeyId: string | undefined
+  /** Whose key it is. */
+  ownerId: string | undefined
+  /** The key that a signature names which did not hold. */
+  claimedKeyId: string | undefined
+  /** As it was read, for what else the log tells of it; of a form, what its fields say. */
+  request: S3Request | undefined
+  refusal: S3Error | undefined
+  /** The signature names a key whose time is over, which is refused like one that there never was. */
+  isKeyExpired: boolean
   /** Whether conditions were asked for, and the request came as far as their being judged. */
   isConditional: boolean
   body: HttpRequestBody | undefined
@@ -44,6 +53,7 @@ export async function dispatch(
   const { config, stores } = services
   const nowMs = Date.now()
   const request = new S3Request(message, config.domains)
+  answered.request = request
   answered.bucket = request.bucketName
   answered.key = request.key
   if (request.bucketName !== undefined) checkBucketName(request.bucketName)
@@ -55,12 +65,11 @@ export async function dispatch(
   const operation = findOperation(request)
   if (operation.kind !== 'no-row') answered.operation = operation.found.name
 
-  const { identity, payload } = authenticate(
-    request,
-    signingSettings(request, config),
-    (accessKeyId) => findCredential(services, accessKeyId, nowMs),
-    nowMs,
-  )
+  const findKey = (accessKeyId: string): Credential | undefined => {
+    answered.claimedKeyId = accessKeyId
+    return findCredential(services, accessKeyId, nowMs, answered)
+  }
+  const { identity, payload } = authenticate(request, signingSettings(request, config), findKey, nowMs)
   const contentLength = request.header('content-length')
   const body = new HttpRequestBody(
     message,
@@ -76,6 +85,7 @@ export async function dispatch(
   const createsObject = row?.createsObject === true
   const enter = (who: Identity, asked: S3Request, key: string | undefined): Entered => {
     answered.accessKeyId = who.accessKeyId
+    answered.ownerId = who.kind === 'anonymous' ? undefined : who.owner.id
     const bucket = findBucketFor(services, request, who, row, action)
     const own = key === undefined ? undefined : { key, versionId: versionIdOf(asked) }
     const { allow, denies } = permissions({ services, request: asked, peer: answered.peer, identity: who, nowMs, createsObject }, bucket, own)
@@ -112,8 +122,9 @@ export async function dispatch(
         bucketName: request.bucketName as string,
         enter: (fields, form, key) => {
           answered.key = key
+          answered.request = form
           answered.isConditional = asksForConditions(form)
-          const signer = authenticateForm(fields, config, (accessKeyId) => findCredential(services, accessKeyId, nowMs))
+          const signer = authenticateForm(fields, config, findKey)
           if (signer !== undefined && identity.kind !== 'anonymous') throw twoMechanisms()
           const entered = enter(signer ?? identity, form, key)
           entrance = { ...call, ...entered, bucket: entered.bucket as Bucket, request: form, key }
@@ -173,10 +184,14 @@ const noted = new Map<string, number>()
 const NOTED_MAX = 10_000
 
 /** An expired one is as good as revoked. */
-function findCredential({ rootCredential, stores, log }: Services, accessKeyId: string, nowMs: number): Credential | undefined {
+function findCredential({ rootCredential, stores, log }: Services, accessKeyId: string, nowMs: number, answered: Answered): Credential | undefined {
   if (accessKeyId === rootCredential.accessKeyId) return rootCredential
   const found = stores.metadata.findCredential(accessKeyId)
-  if (found === undefined || (found.expiresMs !== undefined && found.expiresMs <= nowMs)) return undefined
+  if (found === undefined) return undefined
+  if (found.expiresMs !== undefined && found.expiresMs <= nowMs) {
+    answered.isKeyExpired = true
+    return undefined
+  }
   if (nowMs - (noted.get(accessKeyId) ?? 0) >= USE_NOTED_MS) {
     if (noted.size >= NOTED_MAX) noted.clear()
     noted.set(accessKeyId, nowMs)
@@ -224,13 +239,15 @@ function findBucketFor(services: Services, request: S3Request, identity: Identit
   if (bucketName === undefined || row?.resource === 'bucket-name') return undefined
   const { anonymous, compatibility } = services.config
   const isTold = identity.kind !== 'anonymous' || allowsAnonymous(anonymous, action) || compatibility === 'rgw'
-  if (!isTold && services.stores.metadata.findBucket(bucketName) === undefined) throw new S3Error('AccessDenied')
+  if (!isTold && services.stores.metadata.findBucket(bucketName) === undefined)
+    throw new S3Error('AccessDenied', { reason: 'there is no such bucket, and who is not signed in is not told' })
   return requiredBucket(services, bucketName)
 }
 
 function checkExpectedOwner(request: S3Request, bucket: Bucket | undefined): void {
   const expected = request.value('x-amz-expected-bucket-owner')
-  if (expected !== undefined && bucket !== undefined && expected !== bucket.ownerId) throw new S3Error('AccessDenied')
+  if (expected !== undefined && bucket !== undefined && expected !== bucket.ownerId)
+    throw new S3Error('AccessDenied', { reason: 'the bucket has another owner than x-amz-expected-bucket-owner' })
 }
 
 function notImplemented(additionalMessage: string): S3Error {

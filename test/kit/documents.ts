@@ -37,9 +37,11 @@ export interface OtherOwner extends ClientCredential {
 }
 
 /** A key of an owner of its own. */
-export async function createKey(server: RunningServer): Promise<OtherOwner> {
+export async function createKey(server: RunningServer, words: readonly string[] = []): Promise<OtherOwner> {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('MATCHBOX_'))
   const env = { ...Object.fromEntries(inherited), MATCHBOX_DATA: server.dataDir }
-  const { stdout } = await promisify(execFile)(process.execPath, [join(repositoryRoot, 'dist', 'cli.js'), 'key', 'create', '--json'], { env })
+  const { stdout } = await promisify(execFile)(process.execPath, [join(repositoryRoot, 'dist', 'cli.js'), 'key', 'create', '--json', ...words], {
+    env,
+  })
   return JSON.parse(stdout) as OtherOwner
 }

@@ -38,7 +38,8 @@ export async function putObject(call: ObjectCall): Promise<S3Response> {
     protection,
   }
   const offsetBytes = readWriteOffset(call)
-  if (offsetBytes !== undefined && offsetBytes > 0 && call.isCreateOnly) throw new S3Error('AccessDenied')
+  if (offsetBytes !== undefined && offsetBytes > 0 && call.isCreateOnly)
+    throw new S3Error('AccessDenied', { reason: 'a policy denies that objects are overwritten, and appending changes one' })
   const version = offsetBytes === undefined ? await objects.putObject(stores, input) : await appendObject(stores, input, offsetBytes)
   const { sizeBytes, modifiedMs } = version
   const headers = ['ETag', `"${version.etag}"`, ...expirationHeader(call, { key, sizeBytes, modifiedMs, traits: input.traits })]

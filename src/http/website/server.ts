@@ -40,7 +40,19 @@ export function createWebsiteServer(services: Services, domains: readonly string
     if (!services.log.isAccessLogged) return
     const { bucket, key } = visited
     const method = message.method ?? ''
-    services.log.access({ requestId, method, operation: OPERATION, bucket, key, status, ms, bytesIn: 0, bytesOut, accessKeyId: undefined })
+    services.log.access({
+      requestId,
+      method,
+      operation: OPERATION,
+      bucket,
+      key,
+      status,
+      ms,
+      bytesIn: 0,
+      bytesOut,
+      accessKeyId: undefined,
+      address: peer.address,
+    })
   }
 
   return hardenedServer((message, response) => void answer(message, response), new Map(), nextRequestId, options)

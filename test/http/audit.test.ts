@@ -1,0 +1,160 @@
+/** The access log as evidence: who did what to what from where, with which outcome and why; and nothing in it that lets a reader do it again. */
+import test from 'ava'
+import { parseSecretAccessKey } from '../../src/config.ts'
+import { createKey } from '../kit/documents.ts'
+import { createBucket, expectStatus, md5Base64, presignedUrl, putObject, request, type S3Request, xmlText } from '../kit/s3.ts'
+import { type RunningServer, startServer } from '../kit/server.ts'
+
+type Line = Readonly<Record<string, unknown>>
+
+/** A server whose log can be read when it has ended. */
+async function watched(act: (server: RunningServer) => Promise<void>): Promise<{ readonly lines: readonly Line[]; readonly text: string }> {
+  const server = await startServer({ env: { MATCHBOX_LOG: 'info' } })
+  try {
+    await act(server)
+  } finally {
+    await server.stop()
+  }
+  const text = server.stderr()
+  const lines = text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line)
+  return { lines: lines.filter(({ msg }) => msg === 'request'), text }
+}
+
+test('a line tells who did what to which version from where, under which conditions', async (t) => {
+  const versions: string[] = []
+  const { lines } = await watched(async (server) => {
+    const bucket = await createBucket(server, 'Enabled')
+    const put = await putObject(server, bucket, 'k', 'x', { 'if-none-match': '*' })
+    versions.push(String(put.headers['x-amz-version-id']))
+    await request(server, { bucket, key: 'k', query: { versionId: versions[0] ?? '' }, headers: { 'if-match': '"secret-tag"', range: 'bytes=0-0' } })
+    await request(server, {
+      method: 'PUT',
+      bucket,
+      key: 'copy',
+      headers: { 'x-amz-copy-source': `${bucket}/k`, 'x-amz-copy-source-if-match': put.headers.etag ?? '' },
+    })
+  })
+  const [put, get, copy] = lines.slice(-3)
+  t.like(put, {
+    operation: 'PutObject',
+    key: 'k',
+    status: 200,
+    address: '127.0.0.1',
+    conditions: 'if-none-match',
+    versionId: versions[0],
+    accessKeyId: 'MATCHBOXTESTKEY00001',
+  })
+  t.regex(String(put?.['ownerId']), /^[0-9a-f]{64}$/)
+  t.like(get, { operation: 'GetObject', status: 412, conditions: 'if-match', versionId: versions[0], code: 'PreconditionFailed' })
+  t.like(copy, { operation: 'CopyObject', status: 200, conditions: 'x-amz-copy-source-if-match', source: `${String(put?.['bucket'])}/k` })
+  t.false('code' in (put ?? {}) || 'reason' in (put ?? {}))
+  t.false(JSON.stringify(lines).includes('secret-tag'), 'of conditions the names alone are told')
+})
+
+test('the reason of each refusal stands in the log, and never in the answer', async (t) => {
+  const answers: string[] = []
+  const { lines, text } = await watched(async (server) => {
+    const [alice, bob] = await Promise.all([createKey(server), createKey(server)])
+    const bucket = 'audited-refusals'
+    await expectStatus(request(server, { method: 'PUT', bucket, credential: alice }), 200)
+    const ask = async (options: S3Request): Promise<void> => {
+      const answer = await request(server, options)
+      t.is(answer.status, 403)
+      answers.push(answer.text)
+    }
+    const say = async (query: string, body: string): Promise<void> => {
+      const answer = await request(server, {
+        method: 'PUT',
+        bucket,
+        query: { [query]: '' },
+        body,
+        credential: alice,
+        headers: { 'content-md5': md5Base64(body) },
+      })
+      t.true(answer.status < 300, answer.text)
+    }
+    const statement = (Effect: string, key: string, Sid?: string) => ({
+      ...(Sid && { Sid }),
+      Effect,
+      Principal: '*',
+      Action: 's3:GetObject',
+      Resource: `arn:aws:s3:::${bucket}/${key}`,
+    })
+    await ask({ bucket, key: 'k', sign: 'none' })
+    await ask({ bucket, key: 'k', credential: bob })
+    await ask({ bucket: 'no-bucket-at-all', key: 'k', sign: 'none' })
+    await putObject(server, bucket, 'open', 'x')
+    await say(
+      'policy',
+      JSON.stringify({
+        Version: '2012-10-17',
+        Statement: [statement('Allow', 'open'), statement('Deny', 'shut', 'NobodyReads'), statement('Deny', 'shut2')],
+      }),
+    )
+    await ask({ bucket, key: 'shut' })
+    await ask({ bucket, key: 'shut2', credential: alice })
+    await say(
+      'publicAccessBlock',
+      '<PublicAccessBlockConfiguration><RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>',
+    )
+    await ask({ bucket, key: 'open', credential: bob })
+    await ask({ bucket, key: 'k', credential: { ...alice, secretAccessKey: parseSecretAccessKey('another-secret') } })
+    await ask({ bucket, key: 'k', credential: { accessKeyId: 'NOBODYSKEY', secretAccessKey: 'another-secret' } })
+    await ask({ bucket, key: 'k', sign: 'presign', signedAt: new Date(Date.now() - 600_000) })
+  })
+  const refused = lines.filter(({ status }) => status === 403)
+  const told = refused.map(({ code, reason }) => `${String(code)}: ${String(reason)}`)
+  t.deepEqual(told.slice(0, 6), [
+    'AccessDenied: s3:GetObject: nothing is there, and it may not list',
+    'AccessDenied: s3:GetObject: nothing is there, and it may not list',
+    'AccessDenied: there is no such bucket, and who is not signed in is not told',
+    'AccessDenied: s3:GetObject: the policy of the bucket denies it: statement NobodyReads',
+    'AccessDenied: s3:GetObject: the policy of the bucket denies it: statement no. 3',
+    'AccessDenied: s3:GetObject: the public access block restricts a public policy',
+  ])
+  t.regex(told[6] ?? '', /^SignatureDoesNotMatch: /)
+  t.regex(told[7] ?? '', /^InvalidAccessKeyId: /)
+  t.is(told[8], 'AccessDenied: Request has expired')
+  t.is(refused[7]?.['claimedKeyId'], 'NOBODYSKEY')
+  t.false('accessKeyId' in (refused[7] ?? {}), 'a claim is not an identity')
+  for (const answer of answers) t.notRegex(answer, /NobodyReads|statement|public access block|s3:GetObject|may not list|no such bucket|not told/)
+  for (const answer of answers.slice(0, 6)) t.is(xmlText(answer, 'Message'), 'Access Denied')
+  t.notRegex(text, /another-secret|X-Amz-Signature|Signature=/)
+})
+
+test('secrets that travel in a request are not logged: signatures, presigned queries, keys of encryption, cookies, metadata', async (t) => {
+  const key = Buffer.alloc(32, 7)
+  const { text } = await watched(async (server) => {
+    const bucket = await createBucket(server)
+    const customer = {
+      'x-amz-server-side-encryption-customer-algorithm': 'AES256',
+      'x-amz-server-side-encryption-customer-key': key.toString('base64'),
+      'x-amz-server-side-encryption-customer-key-md5': md5Base64(key.toString('latin1')),
+    }
+    await putObject(server, bucket, 'sealed', 'body-of-it', { ...customer, 'x-amz-meta-pin': '4711-hidden', cookie: 'session=hidden' })
+    await request(server, { bucket, key: 'k', headers: { 'x-amz-security-token': 'hidden-token' } })
+    const url = new URL(presignedUrl(server, { bucket, key: 'k', query: { 'response-content-type': 'text/hidden' } }))
+    t.is((await fetch(url)).status, 404)
+    url.searchParams.set('X-Amz-Signature', 'f'.repeat(64))
+    t.is((await fetch(url)).status, 403)
+    await request(server, { bucket, key: 'k', sign: 'none', headers: { authorization: 'Bearer hidden', referer: 'https://hidden/' } })
+  })
+  t.true(text.includes('"msg":"request"'))
+  t.notRegex(text, /hidden|body-of-it|X-Amz-|ffffffff/)
+  t.false(text.includes(key.toString('base64')))
+})
+
+test('a key whose time is over is refused as one that there never was, and the log knows better', async (t) => {
+  const { lines } = await watched(async (server) => {
+    const expires = new Date(Date.now() + 4000)
+    const key = await createKey(server, ['--expires', expires.toISOString()])
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, expires.getTime() - Date.now()) + 50))
+    const answer = await request(server, { credential: key })
+    t.is(xmlText(answer.text, 'Code'), 'InvalidAccessKeyId')
+    t.notRegex(answer.text, /expired/)
+  })
+  t.like(lines.at(-1), { code: 'InvalidAccessKeyId', reason: 'the key has expired' })
+})
