@@ -273,7 +273,8 @@ async function startServers({ config, log, stores, root, metrics, certificate, p
     isReady: () => !isStopping && stores.blobs.isHealthy(),
   }
   const { host, websitePort, websiteDomains } = config
-  const options = certificate === undefined ? {} : { tls: { cert: certificate.cert, key: certificate.key } }
+  const { connectionsMax } = config
+  const options = { connectionsMax, ...(certificate === undefined ? {} : { tls: { cert: certificate.cert, key: certificate.key } }) }
   const secureServers: SecureServer[] = []
   const websites = websitePort === undefined ? undefined : await start(createWebsiteServer(services, websiteDomains, options), websitePort)
   if (websites !== undefined) log.info('websites ready', { url: urlOf(config, websites.port) })
@@ -291,7 +292,6 @@ async function startServers({ config, log, stores, root, metrics, certificate, p
   }
 
   async function start(server: Server, wantedPort: number): Promise<RunningServer> {
-    server.maxConnections = config.connectionsMax
     const sockets = new Set<Socket>()
     server.on('connection', (socket) => {
       metrics.connectionOpened()

@@ -65,6 +65,10 @@ export const FORM_FIELD_BYTES_MAX = 20 * KIB
 export const POLICY_BYTES_MAX = 20 * KIB
 /** Header section of one part of a form. */
 export const FORM_PART_HEADER_BYTES_MAX = 8 * KIB
+/** Uploads to files at one time, in each process: each holds up to two writes of 512 KiB. */
+export const BLOB_UPLOADS_MAX = 256
+/** Connections beyond the limit that are told so before they are closed. */
+export const CONNECTIONS_RESERVE = 100
 /** Clock difference between a signature and us. https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html */
 export const CLOCK_SKEW_MS_MAX = 15 * 60 * 1000
 /** Life of a presigned URL. https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html */

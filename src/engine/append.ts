@@ -4,8 +4,9 @@ import type { ChecksumAlgorithm, ObjectVersion, StoredBlob, VersionTraits } from
 import { S3Error } from '../domain/s3-error.ts'
 import { OutcomeUnknownError } from '../storage/errors.ts'
 import type { Append, AppendResult } from '../storage/metadata-store.ts'
-import { noSuchBucket, openWrite, type PutObjectInput, receive, writeBlob } from './objects.ts'
+import { noSuchBucket, openWrite, type PutObjectInput } from './objects.ts'
 import { checkCustomerKey, mayShare, openBytes, type Protection, protectionOf, sealBytes, withEncryption } from './protection.ts'
+import { receive, writeBlob } from './receive.ts'
 import { refused } from './refusals.ts'
 import type { Stores } from './stores.ts'
 

@@ -22,7 +22,7 @@ import { placeOf } from './damage.ts'
 import { checksumHeader, type ExpectedDigests } from './digest-check.ts'
 import { type Digested, digestContent } from './digest-content.ts'
 import { contentOfBytes, type ObjectContent, openContent, sliceSegments } from './object-content.ts'
-import { type CopySourceInput, discard, discardingOnFailure, findCopySource, noSuchBucket, openWrite, receive, writeBlob } from './objects.ts'
+import { type CopySourceInput, findCopySource, noSuchBucket, openWrite } from './objects.ts'
 import {
   type CustomerKey,
   checkCustomerKey,
@@ -36,6 +36,7 @@ import {
   requireMasterKey,
   withEncryption,
 } from './protection.ts'
+import { discard, discardingOnFailure, receive, writeBlob } from './receive.ts'
 import { preconditionFailed, refused } from './refusals.ts'
 import { bodyOfContent } from './stored-body.ts'
 import type { Stores } from './stores.ts'

@@ -1,12 +1,13 @@
+/** Koa, the router of our own few paths, and a node:http server with our limits around it: what happens to a connection before there is a request and after its answer stands together here. */
 import { randomBytes } from 'node:crypto'
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { Router } from '@koa/router'
 import Koa, { type Context } from 'koa'
-import { HEADER_BYTES_MAX } from '../domain/limits.ts'
+import { CONNECTIONS_RESERVE, HEADER_BYTES_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { DamagedBytesError, StorageBusyError, StorageFullError, StorageReadOnlyError } from '../storage/errors.ts'
+import { DamagedBytesError, OverloadedError, StorageBusyError, StorageFullError, StorageReadOnlyError } from '../storage/errors.ts'
 import type { ConditionOutcome } from '../telemetry.ts'
 import { auditOf } from './audit.ts'
 import { asCephAnswers } from './ceph-answers.ts'
@@ -32,6 +33,8 @@ const BODY_WINDOW_MS = 30_000
 const CONNECTION_ERRORS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'ETIMEDOUT', 'ERR_STREAM_WRITE_AFTER_END'])
 
 export interface ServerOptions {
+  /** Connections at one time; one more is answered 503 SlowDown. */
+  readonly connectionsMax?: number
   /** PEM; undefined: the server speaks plain HTTP. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
   /** How long a TLS handshake may take. Tests make this and the times below shorter. */
@@ -137,12 +140,17 @@ export function hardenedServer(
   options: ServerOptions = {},
 ): Server {
   const lastAnswers = new WeakMap<Duplex, ServerResponse>()
+  const surplus = new WeakSet<Duplex>()
   /**
    * Node hands out pipelined requests as it parses them. They are taken one after the other: a read behind a write must see it
    * (RFC 9112 section 9.3.2), nothing may happen behind an answer that closes the connection, and each would hold its buffers.
    */
   const handle = (message: IncomingMessage, response: ServerResponse): void => {
     const { socket } = message
+    if (surplus.has(socket)) {
+      endWithError(socket, slowDown(), message.headers.accept, nextRequestId())
+      return
+    }
     const earlier = response.socket === null ? lastAnswers.get(socket) : undefined
     lastAnswers.set(socket, response)
     if (earlier === undefined) run(message, response)
@@ -165,6 +173,16 @@ export function hardenedServer(
       : createHttpsServer({ ...settings, ...tls, minVersion: 'TLSv1.2', handshakeTimeout }, handle)
   server.maxHeadersCount = 0 // Node's default drops headers after the 1,000th silently, If-None-Match among them
   server.timeout = SILENCE_MS
+  const { connectionsMax } = options
+  if (connectionsMax !== undefined) {
+    let open = 0
+    // the last ones are only told that they are too many; beyond those the kernel's queue, and then a reset, says it
+    server.maxConnections = connectionsMax + CONNECTIONS_RESERVE
+    server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Duplex) => {
+      if (++open > connectionsMax) surplus.add(socket)
+      socket.once('close', () => open--)
+    })
+  }
   // with this listener Node leaves it to us when to say 100 Continue
   server.on('checkContinue', handle)
   // any other expectation is answered as if it were not there, as S3 does; RFC 9110 10.1.1 allows 417, and Node would send it
@@ -228,6 +246,10 @@ export function requestIds(): () => string {
   return () => prefix + (count++).toString(36).toUpperCase().padStart(8, '0')
 }
 
+function slowDown(): S3Error {
+  return new S3Error('SlowDown', { headers: { 'Retry-After': '1' } })
+}
+
 function errorAnswer(services: Services, error: unknown, message: IncomingMessage, requestId: string, answered: Answered): S3Response {
   if (error instanceof ClientGoneError) throw error
   const accept = message.headers.accept
@@ -237,10 +259,11 @@ function errorAnswer(services: Services, error: unknown, message: IncomingMessag
     const told = services.config.compatibility === 'rgw' ? asCephAnswers(error, answered.operation) : error
     return errorResponse(told, accept, requestId, resource)
   }
+  if (error instanceof OverloadedError) return errorResponse(slowDown(), accept, requestId, resource)
   if (error instanceof StorageFullError) return errorResponse(new S3Error('InsufficientStorage'), accept, requestId, resource)
   if (error instanceof StorageBusyError || error instanceof StorageReadOnlyError) {
     services.log.error(error.message, { err: error.cause, requestId, operation: answered.operation })
-    return errorResponse(new S3Error(error instanceof StorageBusyError ? 'SlowDown' : 'ServiceUnavailable'), accept, requestId, resource)
+    return errorResponse(error instanceof StorageBusyError ? slowDown() : new S3Error('ServiceUnavailable'), accept, requestId, resource)
   }
   if (error instanceof DamagedBytesError) {
     const { bucket, key } = answered

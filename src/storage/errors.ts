@@ -22,6 +22,14 @@ export class DamagedBytesError extends Error {
   }
 }
 
+/** More is under way than memory is set aside for: nothing was begun, and a moment later it may go. */
+export class OverloadedError extends Error {
+  constructor(what: string) {
+    super(`too many ${what} at one time`)
+    this.name = 'OverloadedError'
+  }
+}
+
 /** The disk, or the database's part of it, is full: nothing was changed. */
 export class StorageFullError extends Error {
   constructor(cause?: unknown) {

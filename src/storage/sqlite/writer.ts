@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
-import { OutcomeUnknownError, StorageBusyError, StorageFullError } from '../errors.ts'
+import type { NewContent } from '../../domain/model.ts'
+import { OutcomeUnknownError, OverloadedError, StorageBusyError, StorageFullError } from '../errors.ts'
 import type { MutationCall, Operations } from './mutations.ts'
 
 export interface WriterRequest {
@@ -17,7 +18,13 @@ export interface WriterReply {
 interface Waiting {
   readonly resolve: (value: never) => void
   readonly reject: (error: Error) => void
+  readonly bytes: number
 }
+
+/** Of changes that wait for their commit, with the small objects that travel in them. */
+const WAITING_BYTES_MAX = 64 * 1024 * 1024
+/** Of one change beside the bytes of its object. */
+const CALL_BYTES = 4 * 1024
 
 /** The main thread's end of the writer thread: calls of one turn of the event loop travel as one message. */
 export class Writer {
@@ -28,6 +35,7 @@ export class Writer {
   onReplies: () => void = () => undefined
   #outbox: WriterRequest[] = []
   #nextId = 0
+  #waitingBytes = 0
   #ended: Error | undefined
 
   private constructor(worker: Worker, onFatal: (error: Error) => void) {
@@ -61,8 +69,14 @@ export class Writer {
         reject(new OutcomeUnknownError(this.#ended))
         return
       }
+      const bytes = CALL_BYTES + inlineBytesOf(args)
+      if (this.#waitingBytes + bytes > WAITING_BYTES_MAX) {
+        reject(new OverloadedError('changes'))
+        return
+      }
+      this.#waitingBytes += bytes
       const id = this.#nextId++
-      this.#waiting.set(id, { resolve, reject })
+      this.#waiting.set(id, { resolve, reject, bytes })
       // after all requests that arrived in this turn have been read
       if (this.#outbox.length === 0) setImmediate(() => this.#send())
       this.#outbox.push({ id, call: { name, args } as unknown as MutationCall })
@@ -87,6 +101,7 @@ export class Writer {
       const waiting = this.#waiting.get(id)
       if (waiting === undefined) continue
       this.#waiting.delete(id)
+      this.#waitingBytes -= waiting.bytes
       if (kind === 'done') waiting.resolve(value as never)
       else if (kind === 'full') waiting.reject(new StorageFullError(value))
       else if (kind === 'busy') waiting.reject(new StorageBusyError(value))
@@ -119,4 +134,14 @@ export class Writer {
     await exit
     this.#ended = new Error('the store is closed')
   }
+}
+
+/** Of the small objects among the arguments of a change. */
+function inlineBytesOf(args: readonly unknown[]): number {
+  let bytes = 0
+  for (const argument of args) {
+    const content = (argument as { readonly content?: NewContent } | undefined)?.content
+    if (content?.kind === 'inline') bytes += content.bytes.length
+  }
+  return bytes
 }
