@@ -31,7 +31,14 @@ export interface Target {
 
 const NOW_MS = Date.UTC(2026, 5, 1)
 const DIGEST = 'ab'.repeat(32)
-const SETTINGS = { region: 'us-east-1', strictRegion: false, signatureV2: true, anonymous: 'off', domains: ['s3.example'], publicHosts: ['pub.example'] } as const
+const SETTINGS = {
+  region: 'us-east-1',
+  strictRegion: false,
+  signatureV2: true,
+  anonymous: 'off',
+  domains: ['s3.example'],
+  publicHosts: ['pub.example'],
+} as const
 const CREDENTIAL = { accessKeyId: 'AKID', secretAccessKey: 'secret-secret', owner: { id: 'o', displayName: 'o' }, isRoot: false }
 const AUTHORIZATION = `AWS4-HMAC-SHA256 Credential=AKID/20260601/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=${DIGEST}`
 

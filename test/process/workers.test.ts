@@ -107,7 +107,13 @@ test.serial('after all workers were killed at once the server comes back on the 
 })
 
 test.serial('a server whose workers keep dying ends with exit code 1', async (t) => {
-  const planted = "import cluster from 'node:cluster'; if (cluster.isWorker) setTimeout(() => { throw new Error('planted') }, 1000)"
+  // a moment after each worker can tell what it dies of, however slow its start is
+  const planted = `import cluster from 'node:cluster'
+    const timer = cluster.isWorker ? setInterval(() => {
+      if (process.listenerCount('uncaughtException') === 0) return
+      clearInterval(timer)
+      setTimeout(() => { throw new Error('planted') }, 500)
+    }, 20) : undefined`
   const env = { ...ENV, NODE_OPTIONS: `--import=data:text/javascript;base64,${Buffer.from(planted).toString('base64')}` }
   const command = startCommand(t, ['serve', await freshDirectory(t)], { env })
   const { code, stderr } = await command.ended
