@@ -24,7 +24,8 @@ export function parseMasterKeys(text: string): readonly MasterKey[] {
   return uniqueKeys(
     items.map((item) => {
       const equals = item.indexOf('=')
-      return equals === -1 ? masterKey(undefined, undefined) : masterKey(item.slice(0, equals), item.slice(equals + 1))
+      // what ends with its only `=` is a key without a name: it must not be told as the name of one
+      return equals === -1 || equals === item.length - 1 ? masterKey(undefined, undefined) : masterKey(item.slice(0, equals), item.slice(equals + 1))
     }),
   )
 }

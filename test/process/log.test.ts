@@ -27,6 +27,9 @@ function sendRaw(server: RunningServer, text: string): Promise<void> {
   })
 }
 
+/** The same for every root credential. */
+const ROOT_OWNER_ID = '6d61746368626f78726f6f74'.padEnd(64, '0')
+
 test.serial('the log never holds a secret, a signature or a value of the X-Amz- query, whatever is asked', async (t) => {
   const dataDir = await freshDirectory(t)
   const command = startCommand(t, ['serve', dataDir], { env: ENV })
@@ -81,7 +84,7 @@ test.serial('the log never holds a secret, a signature or a value of the X-Amz- 
     t.false(stderr.includes(secret), secret)
     t.false(stderr.includes(encodeURIComponent(secret)), secret)
   }
-  t.notRegex(stderr, /X-Amz-|Signature=|AWS4-HMAC/i)
+  t.notRegex(stderr, /X-Amz-[A-Za-z0-9-]+(?:=|%3D)|Signature=|AWS4-HMAC/i)
 })
 
 test.serial('an access line says who asked for what, with what outcome, and carries the id of the answer', async (t) => {
@@ -101,6 +104,8 @@ test.serial('an access line says who asked for what, with what outcome, and carr
     bytesIn: 12,
     bytesOut: 0,
     accessKeyId: ACCESS_KEY_ID,
+    ownerId: ROOT_OWNER_ID,
+    address: '127.0.0.1',
   })
   t.is(typeof ms, 'number')
   t.is(pid, command.pid)
