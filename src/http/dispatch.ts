@@ -89,8 +89,9 @@ export async function dispatch(
     const bucket = findBucketFor(services, request, who, row, action)
     const own = key === undefined ? undefined : { key, versionId: versionIdOf(asked) }
     const { allow, denies } = permissions({ services, request: asked, peer: answered.peer, identity: who, nowMs, createsObject }, bucket, own)
-    // only a policy can tell one key from another
-    if (row?.isPerKey !== true || bucket === undefined || !hasConfig(bucket, POLICY_CONFIG)) allow(action, bucket)
+    // only a policy can tell one key from another, that of the bucket or that of the credential
+    const isPolicyAsked = who.policy !== undefined || (bucket !== undefined && hasConfig(bucket, POLICY_CONFIG))
+    if (row?.isPerKey !== true || !isPolicyAsked) allow(action, bucket)
     checkExpectedOwner(request, bucket)
     // who may not read an object must not learn its ETag by guessing
     if (row?.conditional === true && bucket !== undefined && !READING_METHODS.has(row.method) && namesEntityTags(asked)) allow('s3:GetObject', bucket)

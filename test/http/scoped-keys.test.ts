@@ -59,6 +59,22 @@ test('a key of one bucket and prefix reads, lists, writes and deletes there and 
   t.is(await ask({ method: 'PUT', bucket, query: { policy: '' }, body: '{}', credential }), DENIED)
 })
 
+test('DeleteObjects deletes what is within the limits of the key, and nothing else of the batch', async (t) => {
+  const bucket = await createBucket(server)
+  const keys = ['mine/a', 'theirs/b', 'mine/c']
+  for (const key of keys) await putObject(server, bucket, key, 'x')
+  const body = `<Delete>${keys.map((key) => `<Object><Key>${key}</Key></Object>`).join('')}</Delete>`
+  const batch = { method: 'POST', bucket, query: { delete: '' }, body, headers: { 'content-md5': md5Base64(body) } }
+  const reader = await request(server, { ...batch, credential: await keyWith('--bucket', bucket, '--allow', 'read') })
+  t.is((reader.text.match(/<Error>/g) ?? []).length, 3, reader.text)
+  const answer = await request(server, { ...batch, credential: await keyWith('--bucket', bucket, '--prefix', 'mine/') })
+  t.is(answer.status, 200, answer.text)
+  t.is((answer.text.match(/<Deleted>/g) ?? []).length, 2, answer.text)
+  t.is(xmlText(answer.text, 'Code'), 'AccessDenied')
+  const outcomes = await Promise.all(keys.map((key) => ask({ bucket, key })))
+  t.deepEqual(outcomes, ['404 NoSuchKey', '200', '404 NoSuchKey'])
+})
+
 test('each ability is that ability alone', async (t) => {
   const bucket = await createBucket(server)
   const outcomes = {
