@@ -29,7 +29,7 @@ struct record {
 };
 
 #define FDS_MAX 65536
-static struct { uint64_t inode; char *folder; } files[FDS_MAX];
+static struct { uint64_t inode; dev_t device; char *folder; } files[FDS_MAX];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *root;
 static size_t root_length;
@@ -71,7 +71,11 @@ static void note(uint32_t type, uint64_t inode, uint64_t number, const void *pay
 
 static void note_path(uint32_t type, uint64_t inode, const char *path) { note(type, inode, 0, path + root_length + 1, strlen(path) - root_length - 1); }
 
-static int is_known(int fd) { return fd >= 0 && fd < FDS_MAX && files[fd].inode != 0; }
+/* libuv closes some files by a system call of its own, which passes no library: a number may mean a socket by now. */
+static int is_known(int fd) {
+  struct stat facts;
+  return fd >= 0 && fd < FDS_MAX && files[fd].inode != 0 && fstat(fd, &facts) == 0 && facts.st_ino == files[fd].inode && facts.st_dev == files[fd].device;
+}
 
 static int open_noted(int (*real)(const char *, int, ...), const char *path, int flags, mode_t mode) {
   if (!is_below(path)) return real(path, flags, mode);
@@ -84,6 +88,7 @@ static int open_noted(int (*real)(const char *, int, ...), const char *path, int
     free(files[fd].folder);
     files[fd].folder = S_ISDIR(facts.st_mode) ? strdup(path + root_length + 1) : NULL;
     files[fd].inode = facts.st_ino;
+    files[fd].device = facts.st_dev;
     if (!was_there) note_path(CREATE, facts.st_ino, path);
     else if (flags & O_TRUNC) note(TRUNCATE, facts.st_ino, 0, "", 0);
   }
