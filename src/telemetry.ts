@@ -68,8 +68,8 @@ export interface LogDestination {
 }
 
 const TEXT_CHARACTERS_LOGGED = 256
-// Lines wait until this much is there: one write for some thirty access lines.
-const LOG_BUFFER_BYTES = 8 * 1024
+// Access lines wait until so many characters are there: one write for some thirty of them.
+const LOG_BUFFER_CHARACTERS = 12 * 1024
 // When nobody reads standard error, lines beyond this are dropped: a stuck log must not fill the memory.
 const LOG_BACKLOG_BYTES_MAX = 4 * 1024 * 1024
 const LOG_FLUSH_MS = 500
@@ -77,11 +77,35 @@ const LOG_FLUSH_MS = 500
 /** The log of this process, on standard error: JSON lines, or lines for people when that is a terminal. */
 export function openLog(level: LogLevel): Log {
   const isTerminal = process.stderr.isTTY
-  const stderr = pino.destination({ dest: 2, sync: false, minLength: isTerminal ? 0 : LOG_BUFFER_BYTES, maxLength: LOG_BACKLOG_BYTES_MAX })
+  const stderr = pino.destination({ dest: 2, sync: false, maxLength: LOG_BACKLOG_BYTES_MAX })
   // A reader of standard error that went away must not end the server.
   stderr.on('error', () => undefined)
-  setInterval(() => stderr.flush(), LOG_FLUSH_MS).unref()
-  return createLog(level, stderr, isTerminal)
+  if (isTerminal) return createLog(level, stderr, true)
+  const gathered = gatherLines(stderr)
+  setInterval(gathered.flush, LOG_FLUSH_MS).unref()
+  return createLog(level, gathered)
+}
+
+/** Lines that nobody waits for, together: handing each one over costs more than writing it. */
+function gatherLines(destination: LogDestination): Required<LogDestination> & { readonly flush: () => void } {
+  let text = ''
+  const flush = (): void => {
+    if (text === '') return
+    const lines = text
+    text = ''
+    destination.write(lines)
+  }
+  return {
+    write: (line) => {
+      text += line
+      if (text.length >= LOG_BUFFER_CHARACTERS) flush()
+    },
+    flush,
+    flushSync: () => {
+      flush()
+      destination.flushSync?.()
+    },
+  }
 }
 
 /** A log on any destination. `forPeople`: short lines instead of JSON. */

@@ -63,8 +63,7 @@ export async function sendResponse(message: IncomingMessage, response: ServerRes
       else response.flushHeaders()
       await drain(message)
       response.end()
-    } else if (hasBody && bytes !== undefined) response.end(bytes)
-    else response.end()
+    } else endSoon(response, hasBody ? bytes : undefined)
     if (!lingers) readRest(message)
     return hasBody ? lengthBytes : 0
   } catch (error) {
@@ -74,6 +73,27 @@ export async function sendResponse(message: IncomingMessage, response: ServerRes
   } finally {
     if (isContent) await body.close()
   }
+}
+
+/** Answers in memory whose turn it is to go out, and their bytes. */
+let ready: { readonly response: ServerResponse; readonly bytes: Buffer | undefined }[] = []
+/** A turn of the event loop may take a request from each of a thousand connections; the first ones do not wait for the last. */
+const READY_MAX = 32
+
+/**
+ * Ends answers together, when the requests that came in this turn of the event loop have been read. A write to a client that sleeps wakes it, which
+ * costs more than the write; one that is still busy with the answer before needs no waking.
+ */
+function endSoon(response: ServerResponse, bytes: Buffer | undefined): void {
+  if (ready.length === 0) setImmediate(endReady)
+  ready.push({ response, bytes })
+  if (ready.length >= READY_MAX) endReady()
+}
+
+function endReady(): void {
+  const answers = ready
+  ready = []
+  for (const { response, bytes } of answers) response.end(bytes)
 }
 
 /**

@@ -111,8 +111,6 @@ interface Connection extends Database.Database {
 /** The steps of a transaction, by the text of their statements. */
 const STATEMENT_STEPS: Readonly<Record<string, PointStep>> = {
   'BEGIN IMMEDIATE': 'begin',
-  'SAVEPOINT mutation': 'row',
-  'RELEASE mutation': 'row',
   COMMIT: 'commit',
 }
 
@@ -156,13 +154,6 @@ function hookDatabase(): void {
         return undefined
       }
       statement[name] = ((...args: unknown[]) => {
-        // a row is what lies between its savepoint and the release
-        if (source === 'SAVEPOINT mutation') pass('before row')
-        if (source === 'SAVEPOINT mutation' || source === 'RELEASE mutation') {
-          const result = run(...args)
-          if (source === 'RELEASE mutation') pass('after row')
-          return result
-        }
         return isLife ? around('new life', () => run(...args)) : around(step, () => run(...args))
       }) as never
     }

@@ -6,7 +6,6 @@ const STEPS = [
   'blob close',
   'folder sync',
   'begin',
-  'row',
   'statement',
   'commit',
   'answer',

@@ -37,6 +37,7 @@ import type {
   WriteCondition,
 } from '../metadata-store.ts'
 import { type AuditReads, prepareAuditReads } from './audit-reads.ts'
+import { HotRows } from './hot-rows.ts'
 import { BUCKET_COLUMNS, type BucketRow, boundOf, bucketOf, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
 import { openDatabase } from './schema.ts'
 import { prepareUploadReads } from './upload-reads.ts'
@@ -76,12 +77,14 @@ export class SqliteMetadataStore implements MetadataStore {
   readonly #versions: ReturnType<typeof prepareVersionReads>
   readonly #audit: AuditReads
   readonly #reads: ReturnType<typeof prepareReads>
-  readonly #sharesSnapshots: boolean
+  /** Of the only process that writes; undefined: others do, too, and nothing is shared between two reads. */
+  readonly #hot: HotRows | undefined
   readonly #contents = new LRUCache<number, StoredContent & { kind: 'inline' }>({
     maxSize: CONTENT_CACHE_BYTES,
     sizeCalculation: ({ bytes }) => bytes.length + CONTENT_ENTRY_BYTES,
   })
   #hasSnapshot = false
+  #snapshotCount = 0
 
   constructor(db: Database.Database, writer: Writer, isOnlyWriter: boolean) {
     this.#db = db
@@ -90,7 +93,7 @@ export class SqliteMetadataStore implements MetadataStore {
     this.#versions = prepareVersionReads(db)
     this.#audit = prepareAuditReads(db)
     this.#reads = prepareReads(db)
-    this.#sharesSnapshots = isOnlyWriter
+    this.#hot = isOnlyWriter ? new HotRows(writer.commitCount) : undefined
     writer.onReplies = this.#endSnapshot
   }
 
@@ -99,7 +102,8 @@ export class SqliteMetadataStore implements MetadataStore {
    * hears of a change, so no read is older than an answer; where other processes write too, their answers are unknown here and nothing is shared.
    */
   get #read(): ReturnType<typeof prepareReads> {
-    if (this.#sharesSnapshots && !this.#hasSnapshot) {
+    if (this.#hot !== undefined && !this.#hasSnapshot) {
+      this.#snapshotCount = this.#hot.now
       this.#reads.begin.run()
       this.#hasSnapshot = true
       setImmediate(this.#endSnapshot)
@@ -109,7 +113,7 @@ export class SqliteMetadataStore implements MetadataStore {
 
   /** Several reads that must agree with each other, whoever else writes. */
   #inSnapshot<T>(work: (read: ReturnType<typeof prepareReads>) => T): T {
-    if (this.#sharesSnapshots) return work(this.#read)
+    if (this.#hot !== undefined) return work(this.#read)
     this.#reads.begin.run()
     try {
       return work(this.#reads)
@@ -164,8 +168,13 @@ export class SqliteMetadataStore implements MetadataStore {
   }
 
   findBucket(name: string): Bucket | undefined {
+    const hot = this.#hot?.findBucket(name)
+    if (hot !== undefined) return hot
     const row = this.#read.bucket.get(name) as BucketRow | undefined
-    return row === undefined ? undefined : bucketOf(row)
+    if (row === undefined) return undefined
+    const bucket = bucketOf(row)
+    this.#hot?.keepBucket(bucket, this.#snapshotCount)
+    return bucket
   }
 
   async listBuckets(query: { ownerId?: string; prefix: string; after: string; limit: number }): Promise<readonly Bucket[]> {
@@ -195,8 +204,14 @@ export class SqliteMetadataStore implements MetadataStore {
   }
 
   findCurrent(bucket: Bucket, key: string): ObjectVersion | undefined {
+    const hot = this.#hot?.findCurrent(bucket.id, key)
+    if (hot !== undefined) return hot
     const live = this.#read.current.get(bucket.id, key) as VersionRow | undefined
-    if (live !== undefined) return versionOf(live)
+    if (live !== undefined) {
+      const version = versionOf(live)
+      this.#hot?.keepCurrent(bucket.id, version, this.#snapshotCount)
+      return version
+    }
     if (bucket.versioning === 'unversioned') return undefined
     const old = this.#read.newestOld.get(bucket.id, key) as VersionRow | undefined
     // its newest old version is live only if it was laid to history between the two looks: the next look sees its successor

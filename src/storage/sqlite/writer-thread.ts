@@ -1,9 +1,10 @@
 /**
- * The writer: a thread that owns the one write connection of its process. It takes whatever is queued, runs each mutation in a savepoint of its
- * own (a refusal or failure of one leaves the others alone), and makes all of them durable by one COMMIT. Batching arises by itself: while
- * one fsync runs, the next batch gathers.
+ * The writer: a thread that owns the one write connection of its process. It takes whatever is queued and makes all of it durable by one COMMIT;
+ * should one change fail, the batch is run again with a savepoint for each, so that the others are made. Batching arises by itself: while one
+ * fsync runs, the next batch gathers.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { type CommitCount, countCommit } from './hot-rows.ts'
 import { type MutationCall, prepareMutations } from './mutations.ts'
 import { openDatabase } from './schema.ts'
 import type { WriterReply, WriterRequest } from './writer.ts'
@@ -17,7 +18,7 @@ const BUSY_LIMIT_MS = 10_000
 
 if (parentPort === null) throw new Error('the writer runs as a worker thread')
 const port = parentPort
-const { dataDir, mayMigrate } = workerData as { dataDir: string; mayMigrate: boolean }
+const { dataDir, mayMigrate, commitCount } = workerData as { dataDir: string; mayMigrate: boolean; commitCount: CommitCount }
 
 const db = open()
 db.pragma('busy_timeout = 0') // SQLite's own waiting sleeps up to 100 ms between looks; ours looks again after one
@@ -76,12 +77,36 @@ function replyError(id: number, error: unknown, kind: WriterReply['kind']): Writ
 
 function runBatch(batch: readonly WriterRequest[]): WriterReply[] {
   if (failed !== undefined) return batch.map(({ id }) => replyError(id, failed, 'unknown'))
+  return refuseUnlessBegun(batch) ?? runTogether(batch) ?? refuseUnlessBegun(batch) ?? runApart(batch)
+}
+
+/** Begins a transaction; where that fails, the answer to all of the batch. */
+function refuseUnlessBegun(batch: readonly WriterRequest[]): WriterReply[] | undefined {
   try {
     whenFree(() => beginStatement.run())
+    return undefined
   } catch (error) {
     const kind = isFull(error) ? 'full' : isBusy(error) ? 'busy' : 'error'
     return batch.map(({ id }) => replyError(id, error, kind))
   }
+}
+
+/** Without a savepoint, which costs as much as half of a change. undefined: something failed, and nothing of the batch has happened. */
+function runTogether(batch: readonly WriterRequest[]): WriterReply[] | undefined {
+  let replies: WriterReply[]
+  try {
+    begin()
+    replies = batch.map(({ id, call }): WriterReply => ({ id, kind: 'done', value: run(call) }))
+    end()
+  } catch {
+    if (db.inTransaction) rollbackStatement.run()
+    return undefined
+  }
+  return commit(batch, replies)
+}
+
+/** Each change in a savepoint of its own, so that who failed is told why and the others are made. */
+function runApart(batch: readonly WriterRequest[]): WriterReply[] {
   const replies: WriterReply[] = []
   try {
     begin()
@@ -97,15 +122,32 @@ function runBatch(batch: readonly WriterRequest[]): WriterReply[] {
       releaseStatement.run()
     }
     end()
+  } catch (error) {
+    if (db.inTransaction) rollbackStatement.run()
+    return failedBatch(batch, error)
+  }
+  return commit(batch, replies)
+}
+
+/** Never throws: a commit is not tried twice. */
+function commit(batch: readonly WriterRequest[], replies: WriterReply[]): WriterReply[] {
+  countCommit(commitCount)
+  try {
     commitStatement.run()
     return replies
   } catch (error) {
     if (db.inTransaction) rollbackStatement.run()
-    // without its commit record the batch is not there after a restart either; any other error leaves that open
-    if (isFull(error)) return batch.map(({ id }) => replyError(id, error, 'full'))
-    failed = error instanceof Error ? error : new Error(String(error))
-    return batch.map(({ id }) => replyError(id, failed, 'unknown'))
+    return failedBatch(batch, error)
+  } finally {
+    countCommit(commitCount)
   }
+}
+
+/** Without its commit record the batch is not there after a restart either; any other error leaves that open. */
+function failedBatch(batch: readonly WriterRequest[], error: unknown): WriterReply[] {
+  if (isFull(error)) return batch.map(({ id }) => replyError(id, error, 'full'))
+  failed = error instanceof Error ? error : new Error(String(error))
+  return batch.map(({ id }) => replyError(id, failed, 'unknown'))
 }
 
 let pagesSinceCheckpoint = 0

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import type { NewContent } from '../../domain/model.ts'
 import { OutcomeUnknownError, OverloadedError, StorageBusyError, StorageFullError } from '../errors.ts'
+import { type CommitCount, newCommitCount } from './hot-rows.ts'
 import type { MutationCall, Operations } from './mutations.ts'
 
 export interface WriterRequest {
@@ -38,8 +39,12 @@ export class Writer {
   #waitingBytes = 0
   #ended: Error | undefined
 
-  private constructor(worker: Worker, onFatal: (error: Error) => void) {
+  /** See hot-rows.ts. */
+  readonly commitCount: CommitCount
+
+  private constructor(worker: Worker, commitCount: CommitCount, onFatal: (error: Error) => void) {
     this.#worker = worker
+    this.commitCount = commitCount
     this.#onFatal = onFatal
     worker.on('message', (replies: readonly WriterReply[]) => this.#settle(replies))
     worker.on('error', (error) => this.#end(error))
@@ -52,7 +57,8 @@ export class Writer {
    */
   static async start(dataDir: string, mayMigrate: boolean, onFatal: (error: Error) => void): Promise<Writer> {
     const file = import.meta.url.endsWith('.ts') ? './writer-thread.ts' : './writer-thread.js'
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: { dataDir, mayMigrate } })
+    const commitCount = newCommitCount()
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: { dataDir, mayMigrate, commitCount } })
     await new Promise<void>((resolve, reject) => {
       worker.once('message', () => {
         worker.removeAllListeners('error')
@@ -60,7 +66,7 @@ export class Writer {
       })
       worker.once('error', reject)
     })
-    return new Writer(worker, onFatal)
+    return new Writer(worker, commitCount, onFatal)
   }
 
   call<Name extends keyof Operations>(name: Name, ...args: Parameters<Operations[Name]>): Promise<ReturnType<Operations[Name]>> {
