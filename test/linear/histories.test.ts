@@ -120,10 +120,10 @@ function operationOf(kind: Operation['kind'], expected: string, newValue: () => 
 const env = { MATCHBOX_BUCKETS: BUCKET, MATCHBOX_SWEEP_GRACE_MS: '0' }
 
 /** Records a history, while `disturb` does what it wants. */
-async function record(t: ExecutionContext, disturb: (load: Load, restart: () => Promise<void>) => Promise<void>): Promise<void> {
+async function record(t: ExecutionContext, workers: number, disturb: (load: Load, restart: () => Promise<void>) => Promise<void>): Promise<void> {
   const dataDir = await mkdtemp(join(tmpdir(), 'matchbox-linear-'))
   t.teardown(() => rm(dataDir, { recursive: true, force: true, maxRetries: 3 }))
-  const start = (): Promise<RunningServer> => startServer({ dataDir, env, workers: 2 })
+  const start = (): Promise<RunningServer> => startServer({ dataDir, env, workers })
   const seed = randomBytes(4).toString('hex')
   t.log(`seed ${seed}`)
   const history: History = new Map(Array.from({ length: KEYS }, (_, n) => [`key-${n}`, []]))
@@ -148,10 +148,10 @@ async function record(t: ExecutionContext, disturb: (load: Load, restart: () => 
   await load.server?.stop()
 }
 
-test.serial('conditional writes of several clients over two processes are linearizable', (t) => record(t, async () => undefined))
+test.serial('conditional writes of several clients over two processes are linearizable', (t) => record(t, 2, async () => undefined))
 
-test.serial('conditional writes are linearizable over kills of the whole server', (t) =>
-  record(t, async (load, restart) => {
+test.serial('conditional writes of several clients to one process are linearizable, over kills of it', (t) =>
+  record(t, 1, async (load, restart) => {
     for (const events of [EVENTS / 3, (EVENTS * 2) / 3]) {
       while (load.events < events) await sleep(10)
       await restart()
@@ -162,7 +162,7 @@ test.serial('conditional writes are linearizable over kills of the whole server'
 const onLinux = process.platform === 'linux' ? test.serial : test.serial.skip // the processes of a server are found in /proc
 
 onLinux('conditional writes are linearizable over kills of single processes', (t) =>
-  record(t, async (load) => {
+  record(t, 2, async (load) => {
     for (const events of [EVENTS / 4, EVENTS / 2, (EVENTS * 3) / 4]) {
       while (load.events < events) await sleep(10)
       const pid = load.server?.pid
