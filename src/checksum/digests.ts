@@ -136,26 +136,28 @@ export function run(algorithm: ChecksumAlgorithm): Running {
   return { update: (bytes) => running.update(bytes), digest: () => running.digest('hex') }
 }
 
-/** Running digests over a stream: MD5 always, the rest by demand. Any number of them may be fed in turns. */
+/** Running digests over a stream: MD5, unless it is counted elsewhere, and the rest by demand. Any number of them may be fed in turns. */
 export class Digests {
-  private readonly md5: Hash = createHash('md5')
+  private readonly md5: Hash | undefined
   private readonly running: ReadonlyMap<ChecksumAlgorithm, Running>
   private sizeBytes = 0
 
-  constructor(algorithms: readonly ChecksumAlgorithm[]) {
+  constructor(algorithms: readonly ChecksumAlgorithm[], countsMd5 = true) {
+    this.md5 = countsMd5 ? createHash('md5') : undefined
     // MD5 is counted anyhow
     this.running = new Map(algorithms.filter((algorithm) => algorithm !== 'MD5').map((algorithm) => [algorithm, run(algorithm)]))
   }
 
   update(bytes: Uint8Array): void {
     this.sizeBytes += bytes.length
-    this.md5.update(bytes)
+    this.md5?.update(bytes)
     for (const each of this.running.values()) each.update(bytes)
   }
 
-  /** To be called once, at the end; update() may not follow. */
-  finish(): DigestResult {
-    const digestHex = this.md5.digest('hex')
+  /** To be called once, at the end; update() may not follow. @param countedMd5Hex where it was counted elsewhere */
+  finish(countedMd5Hex?: string): DigestResult {
+    const digestHex = this.md5?.digest('hex') ?? countedMd5Hex
+    if (digestHex === undefined) throw new Error('nobody has counted the MD5')
     const hexValues = new Map<ChecksumAlgorithm, string>([['MD5', digestHex]])
     for (const [algorithm, each] of this.running) hexValues.set(algorithm, each.digest())
     const hex = (algorithm: ChecksumAlgorithm): string => {

@@ -1,5 +1,6 @@
 /** From a request body to stored bytes: digests on the way, a blob or inline bytes at the end, nothing left behind where it breaks off. */
 import { checksumHexOf, checksumOf, Digests, md5Hex } from '../checksum/digests.ts'
+import { beginMd5 } from '../checksum/md5-threads.ts'
 import { BLOB_UPLOADS_MAX, PUT_BYTES_MAX } from '../domain/limits.ts'
 import type { Checksum, ChecksumAlgorithm, NewContent, StoredBlob } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
@@ -59,11 +60,14 @@ async function receivedLarge(
   protection: Protection | undefined,
 ): Promise<Received> {
   const wanted = expected.checksum?.algorithm
-  const digests = new Digests(wanted === undefined || wanted === 'CRC64NVME' ? ['CRC64NVME'] : ['CRC64NVME', wanted])
+  const md5 = beginMd5(body.lengthBytes)
+  const digests = new Digests(wanted === undefined || wanted === 'CRC64NVME' ? ['CRC64NVME'] : ['CRC64NVME', wanted], md5 === undefined)
   const dataKey = dataKeyFor(stores.masterKeys, protection)
   const sealed = dataKey === undefined ? undefined : { sealer: new Sealer(dataKey), digests: new Digests(['CRC64NVME']) }
   let gathered: Buffer[] = []
   let gatheredBytes = 0
+  /** What the MD5 has not seen yet; bytes that are not sealed stand in `gathered`, too. */
+  let uncounted: Buffer[] = []
   let sizeBytes = 0
   const blob = { writer: undefined as Awaited<ReturnType<Stores['blobs']['create']>> | undefined }
   let writing: Promise<void> | undefined
@@ -81,9 +85,12 @@ async function receivedLarge(
         sizeBytes += piece.length
         if (sizeBytes > PUT_BYTES_MAX) throw tooLarge(sizeBytes)
         digests.update(piece)
+        if (md5 !== undefined) uncounted.push(piece)
         gather(sealed?.sealer.update(piece) ?? [piece])
       }
       if (gatheredBytes < WRITE_BYTES && gathered.length < WRITE_PIECES_MAX) continue
+      await md5?.update(uncounted)
+      uncounted = []
       blob.writer ??= await stores.blobs.create()
       await writing // one write is on its way while the next is gathered and digested
       writing = blob.writer.write(gathered)
@@ -95,18 +102,22 @@ async function receivedLarge(
     if (sealed === undefined && blob.writer === undefined && sizeBytes <= inlineBytes) {
       return receivedInline(stores, Buffer.concat(gathered), body, expected, undefined)
     }
+    await md5?.update(uncounted)
+    const md5End = md5?.end()
+    md5End?.catch(() => {}) // it is awaited below
     const end = sealed?.sealer.finish()
     gather(end?.buffers ?? [])
     blob.writer ??= await stores.blobs.create()
     await writing
     await blob.writer.write(gathered)
-    const result = digests.finish()
+    const result = digests.finish(await md5End)
     const checksum = verifyDigests(expected, body.trailers, result.md5Hex, (algorithm) => result.value(algorithm))
     const stored = await blob.writer.finish((sealed?.digests.finish() ?? result).hex('CRC64NVME'))
     const named = end === undefined ? stored : { ...stored, sealing: end.sealing }
     const etag = etagUnder(protection?.encryption, result.md5Hex)
     return { content: { kind: 'blob', blob: named }, etag, sizeBytes, checksum, crc64: result.value('CRC64NVME') }
   } catch (error) {
+    md5?.drop()
     await writing?.catch(() => {})
     await blob.writer?.discard()
     throw error

@@ -13,6 +13,8 @@ export const FOLDERS = 256
 export const BLOBS_FOLDER = 'blobs'
 /** Blob ids of one page of {@link BlobStore.listInherited}. */
 const PAGE_BLOBS = 500
+/** A long blob is flushed on the way, each time so much has come: the sync at its end, for which the client waits, then finds little left to do. */
+const FLUSH_BYTES = 16 * 1024 * 1024
 
 export interface DiskBlobStoreOptions {
   readonly dataDir: string
@@ -200,6 +202,10 @@ class DiskBlobWriter implements BlobWriter {
   readonly #blocks = new BlockChecksums()
   readonly #health: DiskHealth
   #sizeBytes = 0
+  #flushAtBytes = FLUSH_BYTES
+  /** Rejected for ever where a sync on the way failed: the next one would lie. */
+  #flushed: Promise<void> = Promise.resolve()
+  #isFlushing = false
   #isClosed = false
 
   constructor(blobId: string, path: string, handle: FileHandle, syncFolderOfBlob: () => Promise<void>, health: DiskHealth) {
@@ -218,10 +224,23 @@ class DiskBlobWriter implements BlobWriter {
       this.#sizeBytes += bytesWritten
       rest = behind(rest, bytesWritten)
     }
+    if (this.#sizeBytes >= this.#flushAtBytes && !this.#isFlushing) this.#flush()
+  }
+
+  #flush(): void {
+    this.#flushAtBytes = this.#sizeBytes + FLUSH_BYTES
+    this.#isFlushing = true
+    this.#flushed = this.#flushed
+      .then(() => this.#health.watch(() => this.#handle.datasync()))
+      .then(() => {
+        this.#isFlushing = false
+      })
+    this.#flushed.catch(() => {}) // the end tells
   }
 
   async finish(crc64: string): Promise<StoredBlob> {
     // an fsync that failed is not tried again: the pages are marked clean and the next one would lie
+    await this.#flushed.catch(refuse)
     await this.#health.watch(() => this.#handle.datasync()).catch(refuse)
     await this.#health.watch(() => this.#close()).catch(refuse) // network file systems say only here that a quota is used up
     await this.#health.watch(this.#syncFolder).catch(refuse)
@@ -230,6 +249,7 @@ class DiskBlobWriter implements BlobWriter {
   }
 
   async discard(): Promise<void> {
+    await this.#flushed.catch(() => {})
     await this.#close().catch(() => {})
     await unlink(this.#path).catch(() => {})
   }
