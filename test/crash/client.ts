@@ -32,8 +32,8 @@ export class Client {
     this.#maker = { client: number, random: new Random(`${seed} client ${number}`), nextSeed: () => number * 1_000_000 + pieces++ }
   }
 
-  /** Until the server is gone or `isOver`. @throws {Error} where an answer is wrong */
-  async work(server: RunningServer, isOver: () => boolean, onAnswer: () => void, now: () => number = () => 0): Promise<void> {
+  /** Until the server is gone or `isOver`; waits for what `onAnswer` gives, if it gives a promise. @throws {Error} where an answer is wrong */
+  async work(server: RunningServer, isOver: () => boolean, onAnswer: () => unknown, now: () => number = () => 0): Promise<void> {
     while (!isOver()) {
       const [before] = this.possible as [State]
       const step = nextStep(this.#maker, before)
@@ -59,7 +59,7 @@ export class Client {
       this.possible = [after]
       this.history.push({ beganAt, answeredAt: now(), before, after })
       this.answered[step.name]++
-      onAnswer()
+      await onAnswer()
     }
   }
 }
