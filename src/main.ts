@@ -23,6 +23,8 @@ import { startLifecycle } from './jobs/lifecycle.ts'
 import { startScrub } from './jobs/scrub.ts'
 import { startSweeper } from './jobs/sweeper.ts'
 import { selfSignedFiles } from './self-signed.ts'
+import { keepBallast } from './storage/ballast.ts'
+import { StorageFullError, StorageReadOnlyError } from './storage/errors.ts'
 import { type MasterKey, readMasterKeyFile } from './storage/master-keys.ts'
 import { loadRootCredential, ROOT_OWNER, rootCredential } from './storage/root-credential.ts'
 import { type DirectoryLock, isDirectoryShared, lockDirectory, shareDirectory } from './storage/sqlite/lock.ts'
@@ -71,17 +73,21 @@ export async function serve(config: Config): Promise<void> {
     onDamage: tellDamage(log, metrics),
     onFatal: endWhenUnknown(log),
   })
-  for (const name of config.buckets)
+  for (const name of config.buckets) {
+    if (stores.metadata.findBucket(name) !== undefined) continue // a full disk takes no change
     await stores.metadata.createBucket({
       name,
       ownerId: ROOT_OWNER.id,
       hasObjectLock: false,
       configs: configsOfNewBucket(ownershipOfNewBuckets(config)),
     })
+  }
   const sweeper = startSweeper(stores, log)
   const scrub = startScrub(stores, { bytesPerSecond: config.scrubBytesPerSecond, log, onRead: (bytes) => metrics.countScrubbed(bytes) })
   const lifecycle = startLifecycle(stores, { dayMs: config.lifecycleDayMs, log })
+  const ballast = keepBallast(config.dataDir, log)
   const closeAll = async (): Promise<void> => {
+    await ballast.stop()
     await scrub.stop()
     await lifecycle.stop()
     await sweeper.stop()
@@ -177,7 +183,9 @@ async function openStoresOf(
     return await openStores({ dataDir, inlineBytes, graceMs, masterKeys, ...options })
   } catch (error) {
     const { name, code, message } = error as { readonly name?: string; readonly code?: string; readonly message?: string }
-    if (name !== 'NewerDatabaseError' && name !== 'OlderDatabaseError' && code === undefined) throw error
+    const isOurs =
+      name === 'NewerDatabaseError' || name === 'OlderDatabaseError' || error instanceof StorageFullError || error instanceof StorageReadOnlyError
+    if (!isOurs && code === undefined) throw error
     throw new StartError(`cannot open the data directory ${dataDir}: ${message}`, { cause: error })
   }
 }

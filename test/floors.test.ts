@@ -38,7 +38,15 @@ const FILE_SYSTEM_HOMES = ['storage/', 'main.ts', 'cli.ts', 'maintenance.ts', 'b
  * Files that may call the file system synchronously, because they run before the server listens or without one. One hung disk stops a
  * process that does so while it serves.
  */
-const START_UP_FILES = ['cli.ts', 'key-limits.ts', 'main.ts', 'maintenance.ts', 'storage/master-keys.ts', 'storage/root-credential.ts']
+const START_UP_FILES = [
+  'cli.ts',
+  'key-limits.ts',
+  'main.ts',
+  'maintenance.ts',
+  'storage/master-keys.ts',
+  'storage/root-credential.ts',
+  'storage/ballast.ts', // on the thread that writes the database, and at the start
+]
 
 /** The only files that choose an implementation of a port. */
 const ROOM_CHOOSERS = ['engine/stores.ts', 'main.ts', 'cli.ts', 'maintenance.ts', 'backup.ts']

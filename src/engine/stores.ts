@@ -1,4 +1,5 @@
 import { loadChecksums } from '../checksum/digests.ts'
+import { giveUpBallast } from '../storage/ballast.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import { hasBlobFiles } from '../storage/disk/blob-files.ts'
 import { openDiskBlobStore } from '../storage/disk/blob-store.ts'
@@ -51,11 +52,11 @@ export async function openStores(options: OpenStoresOptions): Promise<Stores> {
   const mayMigrate = options.mayMigrate ?? true
   // a new database would know of none of them, and they would be swept
   if (mayMigrate && (await isDatabaseMissing(dataDir)) && (await hasBlobFiles(dataDir))) throw new DatabaseLostError(dataDir)
-  const metadata = await openMetadataStore({
-    dataDir,
-    onFatal,
-    isOnlyWriter: options.isOnlyProcess ?? false,
-    mayMigrate,
+  const openMetadata = () => openMetadataStore({ dataDir, onFatal, isOnlyWriter: options.isOnlyProcess ?? false, mayMigrate })
+  const metadata = await openMetadata().catch((error: unknown) => {
+    // without room the memory that processes share cannot be laid out
+    if (isForWantOfRoom(error) && giveUpBallast(dataDir)) return openMetadata()
+    throw error
   })
   try {
     const generation = options.generation ?? (await metadata.nextGeneration())
@@ -66,4 +67,9 @@ export async function openStores(options: OpenStoresOptions): Promise<Stores> {
     await metadata.close()
     throw error
   }
+}
+
+function isForWantOfRoom(error: unknown): boolean {
+  const { code } = error as { readonly code?: unknown }
+  return typeof code === 'string' && (code === 'SQLITE_FULL' || code.startsWith('SQLITE_IOERR_SHM'))
 }

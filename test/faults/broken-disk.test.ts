@@ -1,4 +1,6 @@
 /** A disk that is full or broken at each step of a write, in a real server: what is answered, what stays readable, what is left behind. */
+import { stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import test from 'ava'
 import { blobFiles } from '../kit/arena.ts'
 import type { FaultStep } from '../kit/fault-hook.ts'
@@ -100,6 +102,28 @@ test.serial('a full database is answered with 507, nothing is changed, and writi
   await inject()
   await putObject(server, bucket, 'inline', small)
   t.true((await request(server, { bucket, key: 'inline' })).body.equals(small))
+})
+
+test.serial('a deletion on a full disk takes the room that is set aside, and until that is there again nothing else is taken', async (t) => {
+  const { server, inject } = faulty
+  const bucket = await createBucket(server)
+  for (const key of ['a', 'b', 'c']) await putObject(server, bucket, key, OLD)
+  const ballast = join(server.dataDir, 'ballast')
+  await writeFile(ballast, 'set aside')
+  await inject(['commit-full', 'SQLITE_FULL'])
+  const statusOf = async (method: string, key: string, body?: Buffer) =>
+    (await request(server, { method, bucket, key, ...(body && { body }) })).status
+  t.is(await statusOf('PUT', 'a', NEW), 507)
+  t.is((await stat(ballast)).size, 9, 'a write does not get it')
+  const statuses = await Promise.all([statusOf('DELETE', 'a'), statusOf('DELETE', 'b'), statusOf('PUT', 'c', Buffer.alloc(10))])
+  t.deepEqual(statuses, [204, 204, 507])
+  t.is((await stat(ballast)).size, 0)
+  t.is(await statusOf('PUT', 'c', NEW), 507)
+  t.true((await request(server, { bucket, key: 'c' })).body.equals(OLD))
+  await inject()
+  t.true(await eventually(async () => (await statusOf('PUT', 'c', NEW)) === 200))
+  t.true((await stat(ballast)).size > 1_000_000, 'it is set aside again')
+  t.deepEqual([await statusOf('GET', 'a'), await statusOf('GET', 'b')], [404, 404])
 })
 
 function isAlive({ pid }: RunningServer): boolean {

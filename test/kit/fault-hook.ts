@@ -2,14 +2,31 @@
  * Runs inside of a server that a test started with `NODE_OPTIONS=--import`, before anything of the server: lets steps of storing fail as a broken
  * disk would. Which ones stands in the file that FAULTS_FILE names, as a JSON list of `[step, code]`, and is read again at every step.
  */
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import fsPromises from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
+import { dirname, join } from 'node:path'
 import { isMainThread } from 'node:worker_threads'
 import Database from 'better-sqlite3'
 
-/** Steps on blob files (`sync-once`: the next sync of a folder alone), then those of the database. `commit-late` fails after the commit was made, `commit` before. */
-export type FaultStep = 'open' | 'writev' | 'datasync' | 'close' | 'sync' | 'sync-once' | 'unlink' | 'commit' | 'commit-late' | 'max-pages'
+/**
+ * Steps on blob files (`sync-once`: the next sync of a folder alone), then those of the database. `commit-late` fails after the commit was made, `commit`
+ * before; `commit-full` as long as something is set aside on the disk.
+ */
+export type FaultStep =
+  | 'open'
+  | 'writev'
+  | 'datasync'
+  | 'close'
+  | 'sync'
+  | 'sync-once'
+  | 'unlink'
+  | 'read'
+  | 'close-read'
+  | 'commit'
+  | 'commit-late'
+  | 'commit-full'
+  | 'max-pages'
 export type Fault = readonly [step: FaultStep, code: string]
 
 function faultOf(step: FaultStep): string | undefined {
@@ -33,7 +50,21 @@ function failOnce(): void {
   }
 }
 
+function hasBallast(): boolean {
+  return (statSync(join(dirname(process.env['FAULTS_FILE'] as string), 'data', 'ballast'), { throwIfNoEntry: false })?.size ?? 0) > 0
+}
+
 type Method = (...args: unknown[]) => unknown
+
+/** From which byte on a blob cannot be read stands behind the code, as `EIO@3145728`. */
+function failReads(opened: Record<'read', Method>): void {
+  const read = opened.read.bind(opened)
+  opened.read = async (...args) => {
+    const [code = '', from = '0'] = faultOf('read')?.split('@') ?? []
+    if (code !== '' && Number(args[3]) + Number(args[2]) > Number(from)) throw Object.assign(new Error(`${code}: injected at read`), { code })
+    return read(...args)
+  }
+}
 
 if (isMainThread) {
   const promises = fsPromises as unknown as Record<'open' | 'unlink', Method>
@@ -42,10 +73,13 @@ if (isMainThread) {
     if (args[1] === 'wx') failIf('open')
     const opened = (await open(...args)) as { close(): Promise<void> }
     const close = opened.close.bind(opened) // a member of each handle, not of their prototype
+    const isBlob = String(args[0]).includes('blobs')
     opened.close = async () => {
       await close() // the descriptor is given back even where close reports an error
       if (args[1] === 'wx') failIf('close')
+      else if (isBlob) failIf('close-read')
     }
+    if (args[1] === 'r' && isBlob) failReads(opened as unknown as Record<'read', Method>)
     return opened
   }
   promises.unlink = async (...args) => {
@@ -74,6 +108,7 @@ if (isMainThread) {
       const run = statement.run.bind(statement)
       statement.run = (...args: unknown[]) => {
         failIf('commit')
+        if (hasBallast()) failIf('commit-full')
         const result = run(...args)
         failIf('commit-late')
         return result

@@ -3,6 +3,7 @@ import { type FileHandle, mkdir, open, opendir, statfs, unlink } from 'node:fs/p
 import { join } from 'node:path'
 import { BlockChecksums } from '../../checksum/blocks.ts'
 import type { StoredBlob } from '../../domain/model.ts'
+import { BallastWatch } from '../ballast.ts'
 import { BlobMissingError, type BlobReader, type BlobStore, type BlobWriter, type StorageSpace } from '../blob-store.ts'
 import { StorageBusyError, StorageFullError, StorageReadOnlyError } from '../errors.ts'
 import { DiskHealth } from './health.ts'
@@ -70,15 +71,18 @@ class DiskBlobStore implements BlobStore {
   readonly #livingGenerations: () => ReadonlySet<number>
   readonly #health = new DiskHealth(() => this.create())
   readonly #folderSyncs = new Map<string, SharedSync>()
+  readonly #ballast: BallastWatch
   #created = 0
 
   constructor(root: string, options: DiskBlobStoreOptions) {
     this.#root = root
+    this.#ballast = new BallastWatch(options.dataDir)
     this.#generation = options.generation
     this.#livingGenerations = options.livingGenerations
   }
 
   async create(): Promise<BlobWriter> {
+    if (await this.#ballast.isGivenUp()) throw new StorageFullError()
     const folder = folderName(Math.floor(this.#created++ / BLOBS_IN_A_ROW + this.#generation) % FOLDERS)
     const blobId = `${folder}-${this.#generation.toString(36)}-${randomBytes(16).toString('hex')}`
     const path = pathOfBlob(this.#root, blobId)

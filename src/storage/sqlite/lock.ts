@@ -37,6 +37,7 @@ const WORKERS_FILE = 'lock-workers.db'
 function lockFile(path: string, statements: readonly string[]): DirectoryLock | undefined {
   const db = new Database(path, { timeout: 0 })
   try {
+    db.pragma('journal_mode = MEMORY') // the one on disk would be begun with the transaction, and a full disk has no room for it
     // Never committed: the open transaction is the lock, and nothing is written.
     for (const statement of statements) db.exec(statement)
   } catch (error) {

@@ -4,17 +4,31 @@
  * fsync runs, the next batch gathers.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { giveUpBallast, isBallastGivenUp } from '../ballast.ts'
 import { type CommitCount, countCommit } from './hot-rows.ts'
-import { type MutationCall, prepareMutations } from './mutations.ts'
+import { type MutationCall, type Operations, prepareMutations } from './mutations.ts'
 import { openDatabase } from './schema.ts'
 import type { WriterReply, WriterRequest } from './writer.ts'
 
 /** Calls of one transaction, at most. */
 const BATCH_CALLS_MAX = 256
+/** On a full disk: what they write must find room in what was set aside. */
+const BATCH_CALLS_TIGHT = 32
 /** Pages of WAL after which a quiet moment is used for a checkpoint, and after which it is made in any case. */
 const CHECKPOINT_PAGES = 1000
 const BUSY_WAIT_MS = 1
 const BUSY_LIMIT_MS = 10_000
+
+/** What frees room, now or soon, or what nothing can be freed without: a full disk takes these with the room that was set aside, and only these. */
+const FREEING: ReadonlySet<keyof Operations> = new Set([
+  'deleteObject',
+  'abortUpload',
+  'deleteBucket',
+  'revokeCredential',
+  'forgetReleasedBlobs',
+  'purgeTombstones',
+  'nextGeneration',
+] as const)
 
 if (parentPort === null) throw new Error('the writer runs as a worker thread')
 const port = parentPort
@@ -54,6 +68,14 @@ function isFull(error: unknown): boolean {
   return (error as { code?: string }).code === 'SQLITE_FULL'
 }
 
+/** Of an error that changed nothing. */
+function kindOf(error: unknown): WriterReply['kind'] {
+  if (isFull(error)) return 'full'
+  if (isBusy(error)) return 'busy'
+  // opened when the file system took no writes
+  return (error as { code?: string }).code?.startsWith('SQLITE_READONLY') === true ? 'read-only' : 'error'
+}
+
 /** Run `step`, waiting while another process holds the write lock. */
 function whenFree(step: () => void): void {
   for (let waitedMs = 0; ; waitedMs += BUSY_WAIT_MS) {
@@ -86,8 +108,7 @@ function refuseUnlessBegun(batch: readonly WriterRequest[]): WriterReply[] | und
     whenFree(() => beginStatement.run())
     return undefined
   } catch (error) {
-    const kind = isFull(error) ? 'full' : isBusy(error) ? 'busy' : 'error'
-    return batch.map(({ id }) => replyError(id, error, kind))
+    return batch.map(({ id }) => replyError(id, error, kindOf(error)))
   }
 }
 
@@ -117,7 +138,7 @@ function runApart(batch: readonly WriterRequest[]): WriterReply[] {
       } catch (error) {
         if (!db.inTransaction) throw error // SQLite gave up the whole transaction
         undoStatement.run()
-        replies.push(replyError(id, error, isFull(error) ? 'full' : 'error'))
+        replies.push(replyError(id, error, kindOf(error)))
       }
       releaseStatement.run()
     }
@@ -148,6 +169,33 @@ function failedBatch(batch: readonly WriterRequest[], error: unknown): WriterRep
   if (isFull(error)) return batch.map(({ id }) => replyError(id, error, 'full'))
   failed = error instanceof Error ? error : new Error(String(error))
   return batch.map(({ id }) => replyError(id, failed, 'unknown'))
+}
+
+/** Each batch with what it writes moved out of the log behind it, so that the log does not grow. */
+function runTightly(requests: readonly WriterRequest[]): WriterReply[] {
+  const replies: WriterReply[] = []
+  for (let at = 0; at < requests.length; at += BATCH_CALLS_TIGHT) {
+    replies.push(...runBatch(requests.slice(at, at + BATCH_CALLS_TIGHT)))
+    if (failed === undefined) checkpoint('PASSIVE')
+  }
+  return replies
+}
+
+/** With the disk full: see {@link FREEING}. */
+function runAll(requests: readonly WriterRequest[]): WriterReply[] {
+  if (isBallastGivenUp(dataDir)) {
+    const isFreeing = ({ call }: WriterRequest): boolean => FREEING.has(call.name)
+    const refused = requests
+      .filter((request) => !isFreeing(request))
+      .map(({ id }) => replyError(id, 'the room that is left is for deletions', 'full'))
+    return [...refused, ...runTightly(requests.filter(isFreeing))]
+  }
+  const replies = runBatch(requests)
+  const full = new Set(replies.flatMap(({ id, kind }) => (kind === 'full' ? id : [])))
+  const again = full.size === 0 ? [] : requests.filter(({ id, call }) => full.has(id) && FREEING.has(call.name))
+  if (again.length === 0 || !giveUpBallast(dataDir)) return replies
+  const retried = new Set(again.map(({ id }) => id))
+  return [...replies.filter(({ id }) => !retried.has(id)), ...runTightly(again)]
 }
 
 let pagesSinceCheckpoint = 0
@@ -181,7 +229,7 @@ port.on('message', (message: WriterRequest[] | 'close') => {
   take(message)
   drain()
   while (queue.length > 0) {
-    const replies = runBatch(queue.splice(0, BATCH_CALLS_MAX))
+    const replies = runAll(queue.splice(0, BATCH_CALLS_MAX))
     port.postMessage(replies)
     pagesSinceCheckpoint += replies.length * 3
     if (pagesSinceCheckpoint > CHECKPOINT_PAGES) checkpoint('PASSIVE')

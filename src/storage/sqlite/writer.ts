@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import type { NewContent } from '../../domain/model.ts'
-import { OutcomeUnknownError, OverloadedError, StorageBusyError, StorageFullError } from '../errors.ts'
+import { OutcomeUnknownError, OverloadedError, StorageBusyError, StorageFullError, StorageReadOnlyError } from '../errors.ts'
 import { type CommitCount, newCommitCount } from './hot-rows.ts'
 import type { MutationCall, Operations } from './mutations.ts'
 
@@ -11,8 +11,8 @@ export interface WriterRequest {
 
 export interface WriterReply {
   readonly id: number
-  /** `full`, `busy` and `error` changed nothing; `unknown` may have. */
-  readonly kind: 'done' | 'full' | 'busy' | 'error' | 'unknown'
+  /** `full`, `busy`, `read-only` and `error` changed nothing; `unknown` may have. */
+  readonly kind: 'done' | 'full' | 'busy' | 'read-only' | 'error' | 'unknown'
   readonly value: unknown
 }
 
@@ -111,6 +111,7 @@ export class Writer {
       if (kind === 'done') waiting.resolve(value as never)
       else if (kind === 'full') waiting.reject(new StorageFullError(value))
       else if (kind === 'busy') waiting.reject(new StorageBusyError(value))
+      else if (kind === 'read-only') waiting.reject(new StorageReadOnlyError(value))
       else if (kind === 'error') waiting.reject(new Error(`the database refused a change: ${value as string}`))
       else {
         fatal = value as string
