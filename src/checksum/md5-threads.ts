@@ -60,6 +60,7 @@ class ThreadStream implements Md5Stream {
   constructor(thread: Thread) {
     this.#thread = thread
     thread.streams.set(this.#stream, this)
+    thread.worker.ref()
   }
 
   async update(pieces: readonly Uint8Array[]): Promise<void> {
@@ -94,13 +95,13 @@ class ThreadStream implements Md5Stream {
   drop(): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#thread.streams.delete(this.#stream)
+    this.#leave()
     if (this.#failure === undefined) this.#send({ kind: 'drop', stream: this.#stream })
   }
 
   /** By the thread: the digest of all that was sent. */
   ended(hex: string): void {
-    this.#thread.streams.delete(this.#stream)
+    this.#leave()
     this.#onEnd?.(hex)
   }
 
@@ -108,6 +109,13 @@ class ThreadStream implements Md5Stream {
   failed(error: Error): void {
     this.#failure = error
     this.#onFailure?.(error)
+  }
+
+  /** A thread without streams holds no process. */
+  #leave(): void {
+    const { streams, worker } = this.#thread
+    streams.delete(this.#stream)
+    if (streams.size === 0) worker.unref()
   }
 
   #sendBytes(buffer: ArrayBuffer, lengthBytes: number): void {
@@ -149,7 +157,6 @@ function startThread(): Thread {
   const file = import.meta.url.endsWith('.ts') ? './md5-thread.ts' : './md5-thread.js'
   const worker = new Worker(new URL(file, import.meta.url))
   const thread: Thread = { worker, streams: new Map(), lent: 0 }
-  worker.unref()
   worker.on('message', (reply: Md5Reply) => {
     if ('hex' in reply) thread.streams.get(reply.stream)?.ended(reply.hex)
     else {

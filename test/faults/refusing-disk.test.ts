@@ -83,6 +83,21 @@ test.serial('after a sync of a folder that failed none of the uploads that had b
   await putObject(server, bucket, 'k', NEW)
 })
 
+test.serial('a sync that fails on the way of a long upload fails the upload, although the one at its end succeeds', async (t) => {
+  const { server, inject } = faulty
+  const bucket = await createBucket(server)
+  await putObject(server, bucket, 'k', OLD)
+  const before = await blobFiles(server)
+  const long = Buffer.alloc(40 * 1024 * 1024, 'long')
+  await inject(['datasync-once', 'EIO'])
+  t.is((await request(server, { method: 'PUT', bucket, key: 'k', body: long })).status, 500)
+  t.true((await request(server, { bucket, key: 'k' })).body.equals(OLD))
+  t.deepEqual(await blobFiles(server), before)
+  await inject()
+  await putObject(server, bucket, 'k', long)
+  t.true((await request(server, { bucket, key: 'k' })).body.equals(long))
+})
+
 test.serial('a server whose descriptors are used up refuses with 503 and serves again when they are there', async (t) => {
   const server = await startServer()
   t.teardown(() => server.kill())

@@ -10,13 +10,14 @@ import { isMainThread } from 'node:worker_threads'
 import Database from 'better-sqlite3'
 
 /**
- * Steps on blob files (`sync-once`: the next sync of a folder alone), then those of the database. `commit-late` fails after the commit was made, `commit`
+ * Steps on blob files (`sync-once`: the next sync of a folder alone, `datasync-once`: that of a file), then those of the database. `commit-late` fails after the commit was made, `commit`
  * before; `commit-full` as long as something is set aside on the disk.
  */
 export type FaultStep =
   | 'open'
   | 'writev'
   | 'datasync'
+  | 'datasync-once'
   | 'close'
   | 'sync'
   | 'sync-once'
@@ -39,14 +40,14 @@ function failIf(step: FaultStep): void {
   if (code !== undefined) throw Object.assign(new Error(`${code}: injected at ${step}`), { code })
 }
 
-let hasFailed = false
+const failed = new Set<FaultStep>()
 
 /** As a disk does: the sync behind one that failed says that all is well. */
-function failOnce(): void {
-  if (faultOf('sync-once') === undefined) hasFailed = false
-  else if (!hasFailed) {
-    hasFailed = true
-    failIf('sync-once')
+function failOnce(step: 'sync-once' | 'datasync-once'): void {
+  if (faultOf(step) === undefined) failed.delete(step)
+  else if (!failed.has(step)) {
+    failed.add(step)
+    failIf(step)
   }
 }
 
@@ -95,7 +96,7 @@ if (isMainThread) {
     const real = methods[step]
     methods[step] = async function (this: unknown, ...args) {
       failIf(step)
-      if (step === 'sync') failOnce()
+      if (step !== 'writev') failOnce(`${step}-once`)
       return real.apply(this, args)
     }
   }
