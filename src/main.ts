@@ -160,6 +160,8 @@ async function takeDirectory(dataDir: string): Promise<DirectoryLock> {
     makeFolder(dataDir)
     if (existsSync(join(dataDir, RESTORE_BEGUN_FILE))) throw new Error('a restore into it was begun and never completed: run it again')
     lock = lockDirectory(dataDir)
+    // who only looks whether there is a server holds it for less than that
+    if (lock === undefined) lock = await sleep(EARLIER_CHECK_MS).then(() => lockDirectory(dataDir))
   } catch (error) {
     throw new StartError(`cannot use the data directory ${dataDir}: ${(error as Error).message}`, { cause: error })
   }

@@ -8,6 +8,7 @@ import { type Fault, type VerifyReport, verify } from './jobs/verify.ts'
 import { listBlobFiles } from './storage/disk/blob-files.ts'
 import { readDiskBlobs } from './storage/disk/blob-store.ts'
 import { clearDamage, openAudit } from './storage/sqlite/audit.ts'
+import { isDirectoryServed } from './storage/sqlite/lock.ts'
 import { DATABASE_FILE } from './storage/sqlite/schema.ts'
 
 /** An upload under way writes all the time, whatever the grace of released blobs is. */
@@ -46,7 +47,7 @@ export async function runVerify(config: Config, flags: VerifyFlags, print: (line
 async function verifyDirectory(dataDir: string, graceMs: number): Promise<VerifyReport> {
   const rows = openAudit(dataDir)
   try {
-    return await verify({ rows, blobs: readDiskBlobs(dataDir), files: listBlobFiles(dataDir), graceMs })
+    return await verify({ rows, blobs: readDiskBlobs(dataDir), files: listBlobFiles(dataDir), graceMs, isServed: () => isDirectoryServed(dataDir) })
   } finally {
     rows.close()
   }
@@ -66,9 +67,13 @@ function printable(text: string): string {
 }
 
 function summaryOf(report: VerifyReport, faults: number): string {
-  const { versions, blobs, blobBytes, inline, inlineBytes, youngFiles, seconds } = report
+  const { versions, blobs, blobBytes, inline, inlineBytes, youngFiles, leftovers, seconds } = report
   const unnamed = youngFiles === 0 ? '' : `, ${youngFiles} files that no row names yet`
-  const read = `${versions} versions; read ${blobs} blobs of ${blobBytes} bytes and ${inline} small contents of ${inlineBytes} bytes in ${seconds.toFixed(1)} s${unnamed}`
+  const left =
+    leftovers.files === 0
+      ? ''
+      : `, ${leftovers.files} files of ${leftovers.bytes} bytes that a server left behind when it ended: the next start removes them`
+  const read = `${versions} versions; read ${blobs} blobs of ${blobBytes} bytes and ${inline} small contents of ${inlineBytes} bytes in ${seconds.toFixed(1)} s${unnamed}${left}`
   return faults === 0 ? `everything is as it was written: ${read}` : `${faults} faults: ${read}`
 }
 

@@ -21,6 +21,7 @@ export interface AuditedRows {
   damagedBlobs(): readonly { readonly blobId: string; readonly reason: string }[]
   filterKnown(blobIds: readonly string[]): ReadonlySet<string>
   countVersions(): number
+  latestLife(): number
   findBlob(blobId: string): BlobFacts | undefined
   listBlobs(afterBlobId: string, limit: number): readonly BlobFacts[]
   findBlobUsers(blobIds: ReadonlySet<string>): Promise<readonly BlobUser[]>
@@ -29,6 +30,8 @@ export interface AuditedRows {
 export interface AuditedFile {
   readonly path: string
   readonly blobId: string | undefined
+  readonly life: number | undefined
+  readonly sizeBytes: number
   readonly modifiedMs: number
 }
 
@@ -38,6 +41,8 @@ export interface VerifyOptions {
   readonly files: AsyncIterable<readonly AuditedFile[]>
   /** A file that no row names and that is younger may be an upload under way. */
   readonly graceMs: number
+  /** Whether a server is running over the directory now. */
+  readonly isServed: () => boolean
 }
 
 export interface VerifyReport {
@@ -49,6 +54,8 @@ export interface VerifyReport {
   readonly inlineBytes: number
   /** Files that no row names and that are too young to be a fault. */
   readonly youngFiles: number
+  /** Files that no row names and that a server which has ended left behind: no fault, the next start removes them. */
+  readonly leftovers: { readonly files: number; readonly bytes: number }
   /** Blobs that are marked as damaged, and are whole. */
   readonly recovered: readonly string[]
   readonly seconds: number
@@ -56,11 +63,13 @@ export interface VerifyReport {
 
 const PAGE_BLOBS = 100
 
-export async function verify({ rows, blobs, files, graceMs }: VerifyOptions): Promise<VerifyReport> {
+export async function verify(options: VerifyOptions): Promise<VerifyReport> {
+  const { rows, blobs } = options
   const startedMs = performance.now()
   const faults: Fault[] = [...rows.integrityFaults()]
   // with broken pages no other question has an answer
   if (faults.length === 0) faults.push(...rows.rowFaults())
+  const isTrusted = faults.length === 0
   const inline = rows.checkInline()
   faults.push(...inline.faults)
   const wrong = new Map<string, string>()
@@ -81,7 +90,7 @@ export async function verify({ rows, blobs, files, graceMs }: VerifyOptions): Pr
   const recovered = marked.filter(({ blobId }) => !wrong.has(blobId)).map(({ blobId }) => blobId)
   for (const blobId of recovered) wrong.set(blobId, 'it is marked as damaged and is not read, but is whole now: --repair clears the mark')
   faults.push(...(await named(rows, wrong)))
-  const orphans = await findOrphans(rows, blobs, files, graceMs)
+  const orphans = await findOrphans(options, isTrusted)
   faults.push(...orphans.faults)
   return {
     faults,
@@ -91,6 +100,7 @@ export async function verify({ rows, blobs, files, graceMs }: VerifyOptions): Pr
     inline: inline.count,
     inlineBytes: inline.bytes,
     youngFiles: orphans.young,
+    leftovers: orphans.leftovers,
     recovered,
     seconds: (performance.now() - startedMs) / 1000,
   }
@@ -114,24 +124,41 @@ async function named(rows: AuditedRows, wrong: ReadonlyMap<string, string>): Pro
   return faults
 }
 
-async function findOrphans(
-  rows: AuditedRows,
-  blobs: BlobStore,
-  files: VerifyOptions['files'],
-  graceMs: number,
-): Promise<{ faults: readonly Fault[]; young: number }> {
+interface Orphans {
+  readonly faults: readonly Fault[]
+  readonly young: number
+  readonly leftovers: VerifyReport['leftovers']
+}
+
+/** @param isTrusted whether the rows agree with each other: a file may be what a broken database has lost */
+async function findOrphans({ rows, blobs, files, graceMs, isServed }: VerifyOptions, isTrusted: boolean): Promise<Orphans> {
   const faults: Fault[] = []
+  const leftovers = { files: 0, bytes: 0 }
   let young = 0
   for await (const page of files) {
     const known = rows.filterKnown(page.flatMap(({ blobId }) => blobId ?? []))
-    for (const { path, blobId, modifiedMs } of page) {
-      if (blobId === undefined) faults.push({ what: `${path} is no file of Matchbox` })
+    for (const { path, blobId, life, sizeBytes, modifiedMs } of page) {
+      if (blobId === undefined || life === undefined) faults.push({ what: `${path} is no file of Matchbox` })
       else if (known.has(blobId)) continue
       else if (Date.now() - modifiedMs < graceMs) young += 1
-      else if (await isThere(blobs, blobId)) faults.push({ blobId, what: `no row names the file ${path}: the next start of the server removes it` })
+      else if (await isThere(blobs, blobId)) {
+        const what = whyUnnamed(life, rows.latestLife(), isTrusted, isServed)
+        if (what === undefined) {
+          leftovers.files += 1
+          leftovers.bytes += sizeBytes
+        } else faults.push({ blobId, what: `no row names the file ${path}${what}` })
+      }
     }
   }
-  return { faults, young }
+  return { faults, young, leftovers }
+}
+
+/** undefined: a life that is over left it behind, in an upload that was never acknowledged. */
+function whyUnnamed(life: number, latestLife: number, isTrusted: boolean, isServed: () => boolean): string | undefined {
+  if (life > latestLife) return ': a later run than the database knows wrote it, so the database may be an older copy; nothing removes the file'
+  if (!isTrusted) return ': the broken database may have lost it, and the next start of the server removes it'
+  if (life === latestLife && isServed()) return ': the next start of the server removes it'
+  return undefined
 }
 
 /** A blob whose grace was over may have been removed since its file was listed, and its row with it. */

@@ -3,9 +3,11 @@ import { mkdir, open, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import Database from 'better-sqlite3'
-import { freshDirectory, runCommand, SERVER_ENV, startCommand } from '../kit/command.ts'
+import { blobFiles } from '../kit/arena.ts'
+import { eventually, freshDirectory, runCommand, SERVER_ENV, startCommand } from '../kit/command.ts'
 import { SSE } from '../kit/encryption.ts'
 import { beginUpload, complete, PART_BYTES, putPart } from '../kit/multipart.ts'
+import { RawConnection, rawRequest } from '../kit/raw.ts'
 import { expectStatus, putObject, request, setVersioning } from '../kit/s3.ts'
 
 const KEYS = `test=${Buffer.alloc(32, 1).toString('base64')}`
@@ -55,6 +57,13 @@ async function flip(path: string, atByte: number): Promise<void> {
   await handle.read(byte, 0, 1, atByte)
   await handle.write(Buffer.of((byte[0] as number) ^ 1), 0, 1, atByte)
   await handle.close()
+}
+
+/** An old file that no row names, with the number of the run that wrote it. */
+async function leave(dataDir: string, life: string): Promise<void> {
+  const path = join(dataDir, 'blobs', '00', `00-${life}-${'0'.repeat(32)}`)
+  await writeFile(path, 'orphan')
+  await utimes(path, new Date(0), new Date(0))
 }
 
 const LARGE = `object WHERE key = 'large'`
@@ -110,12 +119,16 @@ const FAULTS: readonly (readonly [what: string, expected: readonly RegExp[], dam
     (dir) => change(dir, 'DELETE FROM blob WHERE size_bytes = 3000000'),
   ],
   [
-    'an old file that no row names',
-    [/no row names the file blobs.00.00-1-0{32}/],
+    'a file of a later run than the database knows',
+    [/no row names the file blobs.00.00-2-0{32}: .* the database may be an older copy/],
+    (dir) => leave(dir, '2'),
+  ],
+  [
+    'a file that a broken database does not name',
+    [/no row names the file blobs.00.00-1-0{32}: the broken database may have lost it/],
     async (dir) => {
-      const path = join(dir, 'blobs', '00', `00-1-${'0'.repeat(32)}`)
-      await writeFile(path, 'orphan')
-      await utimes(path, new Date(0), new Date(0))
+      change(dir, 'UPDATE blob SET refs = 9')
+      await leave(dir, '1')
     },
   ],
   ['a file that is none of Matchbox', [/blobs.00.stranger is no file of Matchbox/], (dir) => writeFile(join(dir, 'blobs', '00', 'stranger'), '')],
@@ -147,6 +160,38 @@ test('each kind of fault is named with the bucket, key and version that it belon
     for (const pattern of expected) t.regex(stdout, pattern, what)
     t.regex(stdout, /^\d+ faults: /m, what)
   }
+})
+
+test('what a killed server left behind is told, is no fault, and is gone after the next start', async (t) => {
+  const dataDir = await freshDirectory(t)
+  const command = startCommand(t, ['serve', dataDir], { env: ENV })
+  const server = await command.ready()
+  await putObject(server, 'plain', 'k', Buffer.alloc(200_000, 'k'))
+  const upload = await RawConnection.open(server)
+  const headers = { 'content-length': '3000000', 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD' }
+  await upload.writeFlushed(rawRequest(server, { method: 'PUT', target: '/plain/half', headers }))
+  await upload.writeFlushed(Buffer.alloc(1_500_000, 'half'))
+  const half = await eventually('the upload has a file', async () =>
+    (await blobFiles({ dataDir })).find((name) => !blobPath(dataDir, `object`).endsWith(name)),
+  )
+  const age = () => utimes(join(dataDir, 'blobs', half.slice(0, 2), half), new Date(0), new Date(0))
+  await age()
+  const beside = await runCommand(t, ['verify', dataDir])
+  t.is(beside.code, 1, 'an upload of the server that runs writes all the time')
+  t.regex(beside.stdout, /no row names the file .*: the next start of the server removes it/)
+  command.signal('SIGKILL')
+  await command.ended
+  upload.reset()
+  await age()
+  const { code, stdout } = await runCommand(t, ['verify', dataDir])
+  t.is(code, 0, stdout)
+  t.regex(stdout, /^everything is as it was written: .*, 1 files of \d+ bytes that a server left behind when it ended: the next start removes them$/m)
+  const next = startCommand(t, ['serve', dataDir], { env: ENV })
+  await next.ready()
+  await eventually('the next start removes it', async () => !(await blobFiles({ dataDir })).includes(half))
+  const served = await runCommand(t, ['verify', dataDir])
+  t.is(served.code, 0)
+  t.notRegex(served.stdout, /left behind/)
 })
 
 async function copyOf(t: ExecutionContext, source: string): Promise<string> {

@@ -8,6 +8,8 @@ export interface BlobFile {
   readonly path: string
   /** undefined: the name is not that of a blob. */
   readonly blobId: string | undefined
+  /** The number of the server's life that wrote it. */
+  readonly life: number | undefined
   readonly sizeBytes: number
   readonly modifiedMs: number
 }
@@ -23,8 +25,15 @@ export async function* listBlobFiles(dataDir: string): AsyncGenerator<readonly B
       const path = join(root, folder, name)
       const stats = await lstat(path).catch(passOver)
       if (stats === undefined) continue
-      const isOurs = stats.isFile() && BLOB_ID.exec(name)?.[1] === folder
-      page.push({ path: join(BLOBS_FOLDER, folder, name), blobId: isOurs ? name : undefined, sizeBytes: stats.size, modifiedMs: stats.mtimeMs })
+      const [, folderOfId, life = ''] = BLOB_ID.exec(name) ?? []
+      const isOurs = stats.isFile() && folderOfId === folder
+      page.push({
+        path: join(BLOBS_FOLDER, folder, name),
+        blobId: isOurs ? name : undefined,
+        life: isOurs ? Number.parseInt(life, 36) : undefined,
+        sizeBytes: stats.size,
+        modifiedMs: stats.mtimeMs,
+      })
       if (page.length < PAGE_FILES) continue
       yield page
       page = []

@@ -29,6 +29,8 @@ export interface Audit extends AuditReads {
   damagedBlobs(): readonly { readonly blobId: string; readonly reason: string }[]
   filterKnown(blobIds: readonly string[]): ReadonlySet<string>
   countVersions(): number
+  /** The number of the latest life of a server over this database. */
+  latestLife(): number
   /** Names of the master keys without which something here cannot be read. */
   masterKeyNames(): readonly string[]
   close(): void
@@ -180,6 +182,7 @@ function auditOf(db: Database.Database): Audit {
         reason,
       })),
     filterKnown: (blobIds) => new Set(known.all(JSON.stringify(blobIds)) as string[]),
+    latestLife: () => db.prepare(`SELECT value FROM counter WHERE name = 'generation'`).pluck().get() as number,
     countVersions: () => db.prepare(`SELECT (SELECT COUNT(*) FROM object) + (SELECT COUNT(*) FROM history)`).pluck().get() as number,
     masterKeyNames: () =>
       db

@@ -11,7 +11,26 @@ export interface DirectoryLock {
  * @returns undefined when another process holds it
  */
 export function lockDirectory(dataDir: string): DirectoryLock | undefined {
-  return lockFile(join(dataDir, 'lock.db'), ['BEGIN EXCLUSIVE'])
+  return lockFile(join(dataDir, DIRECTORY_FILE), ['BEGIN EXCLUSIVE'])
+}
+
+/** Whether a server holds the directory; takes and changes nothing. */
+export function isDirectoryServed(dataDir: string): boolean {
+  let db: Database.Database
+  try {
+    db = new Database(join(dataDir, DIRECTORY_FILE), { readonly: true, fileMustExist: true, timeout: 0 })
+  } catch {
+    return false // there was never one
+  }
+  try {
+    db.prepare('SELECT 1 FROM sqlite_schema').get()
+    return false
+  } catch (error) {
+    if (isBusy(error)) return true
+    throw error
+  } finally {
+    db.close()
+  }
 }
 
 /**
@@ -31,7 +50,13 @@ export function isDirectoryShared(dataDir: string): boolean {
   return lock === undefined
 }
 
+const DIRECTORY_FILE = 'lock.db'
 const WORKERS_FILE = 'lock-workers.db'
+
+function isBusy(error: unknown): boolean {
+  const { code } = error as { readonly code?: unknown }
+  return typeof code === 'string' && code.startsWith('SQLITE_BUSY')
+}
 
 /** @returns undefined when the file is locked already */
 function lockFile(path: string, statements: readonly string[]): DirectoryLock | undefined {
@@ -42,8 +67,7 @@ function lockFile(path: string, statements: readonly string[]): DirectoryLock | 
     for (const statement of statements) db.exec(statement)
   } catch (error) {
     db.close()
-    const code = (error as { readonly code?: unknown }).code
-    if (typeof code === 'string' && code.startsWith('SQLITE_BUSY')) return undefined
+    if (isBusy(error)) return undefined
     throw error
   }
   return { release: () => db.close() }
