@@ -7,6 +7,7 @@ import { BLOCK_BYTES } from '../checksum/blocks.ts'
 import { checkBlob } from '../engine/check-blob.ts'
 import { reportDamage } from '../engine/damage.ts'
 import type { Stores } from '../engine/stores.ts'
+import type { DamagedBytesError } from '../storage/errors.ts'
 import type { Log } from '../telemetry.ts'
 
 export interface ScrubOptions {
@@ -29,6 +30,8 @@ interface Progress {
   readonly blobs: number
   readonly bytes: number
   readonly damaged: number
+  /** The disk gave an error instead of their bytes. An earlier program did not count them. */
+  readonly unreadable?: number
 }
 
 const JOB = 'scrub'
@@ -39,6 +42,9 @@ const PAUSE_MS = 60_000
 const FIRST_PAUSE_MS = 1000
 /** A piece and the waits behind it; short, so that a stop need not wait. */
 const WAIT_MS_MAX = 500
+
+/** Behind a blob that cannot be read: where it is the whole disk, each one says so. */
+const UNREADABLE_PAUSE_MS = 1000
 
 class Stopped extends Error {}
 
@@ -91,7 +97,17 @@ async function scrubOnce(stores: Stores, { bytesPerSecond, log, onRead }: ScrubO
       const page = await stores.metadata.listBlobs(progress.afterBlobId, PAGE_BLOBS)
       for (const blob of page) {
         if (signal.aborted) throw new Stopped()
-        const damage = blob.isDamaged ? undefined : await checkBlob(stores.blobs, blob, buffer, pace)
+        let damage: DamagedBytesError | undefined
+        let isUnreadable = false
+        try {
+          damage = blob.isDamaged ? undefined : await checkBlob(stores.blobs, blob, buffer, pace)
+        } catch (error) {
+          if (error instanceof Stopped) throw error
+          // one bad place of the disk must not keep the scrub from what lies behind it
+          isUnreadable = true
+          log.error('scrub cannot read a blob', { blobId: blob.blobId, err: error })
+          await rest(UNREADABLE_PAUSE_MS, signal)
+        }
         // who wrote it again or deleted it meanwhile misses nothing: the report looks again
         if (damage !== undefined) await reportDamage(stores, damage, 'scrub')
         progress = {
@@ -100,6 +116,7 @@ async function scrubOnce(stores: Stores, { bytesPerSecond, log, onRead }: ScrubO
           blobs: progress.blobs + 1,
           bytes: progress.bytes + blob.sizeBytes,
           damaged: progress.damaged + (damage !== undefined || blob.isDamaged ? 1 : 0),
+          unreadable: (progress.unreadable ?? 0) + (isUnreadable ? 1 : 0),
         }
         if (performance.now() - rememberedMs > REMEMBER_MS) await remember()
       }
@@ -109,8 +126,9 @@ async function scrubOnce(stores: Stores, { bytesPerSecond, log, onRead }: ScrubO
     await remember()
     throw error
   }
-  const { blobs, bytes, damaged, startedMs } = progress
-  if (blobs > 0) log.info('scrub has read every blob back', { blobs, bytes, damaged, seconds: Math.round((Date.now() - startedMs) / 1000) })
+  const { blobs, bytes, damaged, unreadable = 0, startedMs } = progress
+  if (blobs > 0)
+    log.info('scrub has read every blob back', { blobs, bytes, damaged, unreadable, seconds: Math.round((Date.now() - startedMs) / 1000) })
   progress = { afterBlobId: '', startedMs: Date.now(), blobs: 0, bytes: 0, damaged: 0 }
   await remember()
 }
