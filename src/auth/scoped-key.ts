@@ -18,6 +18,8 @@ export interface KeyScope {
   readonly sources: readonly string[]
 }
 
+const PUT_TAGS = 's3:PutObjectTagging'
+
 const OBJECT_ACTIONS: Readonly<Record<KeyAbility, readonly string[]>> = {
   read: [
     's3:GetObject',
@@ -30,7 +32,7 @@ const OBJECT_ACTIONS: Readonly<Record<KeyAbility, readonly string[]>> = {
     's3:GetObjectLegalHold',
   ],
   list: ['s3:ListMultipartUploadParts'],
-  write: ['s3:PutObject', 's3:PutObjectTagging', 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts'],
+  write: ['s3:PutObject', PUT_TAGS, 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts'],
   delete: ['s3:DeleteObject', 's3:DeleteObjectVersion', 's3:DeleteObjectTagging'],
 }
 const LIST_ACTIONS = ['s3:ListBucket', 's3:ListBucketVersions', 's3:ListBucketMultipartUploads']
@@ -45,8 +47,9 @@ export function policyOfScope(scope: KeyScope): string {
   const prefixes = (scope.prefixes.length === 0 ? [''] : scope.prefixes).map(literally)
   const within = (beyond: string): string[] => buckets.flatMap((bucket) => prefixes.map((prefix) => `arn:aws:s3:::${bucket}/${prefix}${beyond}*`))
   const bucketArns = buckets.map((bucket) => `arn:aws:s3:::${bucket}`)
+  const actions = [...new Set([...abilities].flatMap((each) => OBJECT_ACTIONS[each]))]
   const statements: object[] = [
-    { Sid: 'Objects', Effect: 'Allow', Action: [...new Set([...abilities].flatMap((each) => OBJECT_ACTIONS[each]))], Resource: within('') },
+    { Sid: 'Objects', Effect: 'Allow', Action: isAppendOnly ? actions.filter((each) => each !== PUT_TAGS) : actions, Resource: within('') },
     { Sid: 'Bucket', Effect: 'Allow', Action: BUCKET_ACTIONS, Resource: bucketArns },
   ]
   if (abilities.has('list')) {
@@ -56,6 +59,9 @@ export function policyOfScope(scope: KeyScope): string {
     if (scope.buckets.length === 0) statements.push({ Sid: 'Buckets', Effect: 'Allow', Action: 's3:ListAllMyBuckets', Resource: '*' })
   }
   if (isAppendOnly) {
+    // tags that come with a new object; on one that is there they could hand it to a rule of the lifecycle
+    const Condition = { Bool: { 's3:ObjectCreationOperation': 'true' } }
+    statements.push({ Sid: 'TagsOfNew', Effect: 'Allow', Action: PUT_TAGS, Resource: within(''), Condition })
     const locks = scope.lockPrefixes.flatMap((prefix) => within(literally(prefix)))
     if (locks.length > 0) statements.push({ Sid: 'Locks', Effect: 'Allow', Action: ['s3:DeleteObject'], Resource: locks })
     statements.push({

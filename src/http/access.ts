@@ -162,7 +162,8 @@ function factOf(about: FactsAbout, name: string): string | readonly string[] | u
     case 's3:requestobjecttagkeys':
       return requestTags(about).map(([key]) => key)
     case 's3:objectcreationoperation':
-      return String(about.createsObject)
+      // what comes with an upload in parts is of an object that will be made, though its beginning makes none
+      return String(about.createsObject || about.object?.isNew === true)
     case 's3:object-lock-remaining-retention-days': {
       const untilMs = parseIsoInstant(request.value('x-amz-object-lock-retain-until-date') ?? '')
       return untilMs === undefined ? undefined : String(Math.ceil((untilMs - nowMs) / DAY_MS))

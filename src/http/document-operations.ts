@@ -20,9 +20,10 @@ import { WEBSITE } from './website-document.ts'
 type Document = documents.BucketDocument
 type Kind = documents.ConfigurationKind
 
-const bucketRow = (method: 'GET' | 'PUT' | 'DELETE', query: readonly string[], action: string) =>
+type Method = 'GET' | 'PUT' | 'DELETE'
+const bucketRow = <Of extends Method>(method: Of, query: readonly string[], action: string) =>
   ({ resource: 'bucket', method, query, action }) as const
-const objectRow = (method: 'GET' | 'PUT' | 'DELETE', query: string, name: string) =>
+const objectRow = <Of extends Method>(method: Of, query: string, name: string) =>
   ({ resource: 'object', method, query: [query], optional: ['versionId'], action: `s3:${name}`, actionVersion: `s3:${versioned(name)}` }) as const
 const versioned = (name: string): string => name.replace('Object', 'ObjectVersion')
 const LEVEL = { level: 'stored' } as const
