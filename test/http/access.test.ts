@@ -273,6 +273,33 @@ test('public policies are refused, or count for nobody but the owner, where the 
   t.is(await status(), 'false')
 })
 
+test('CopyObject takes the tags of a source only where they may be read, and sets them only where they may be set', async (t) => {
+  const [source, target] = [await aliceBucket(), await aliceBucket()]
+  await put(source, 'plain')
+  await put(source, 'tagged', { 'x-amz-tagging': 'secret=yes' })
+  const copy = (key: string, headers: Record<string, string> = {}): Promise<string> =>
+    ask({ method: 'PUT', bucket: target, key: 'copy', headers: { 'x-amz-copy-source': `/${source}/${key}`, ...headers }, credential: bob })
+  const tags = async (): Promise<string> => (await request(server, { bucket: target, key: 'copy', query: { tagging: '' }, credential: alice })).text
+  const replaced = { 'x-amz-tagging-directive': 'REPLACE' }
+  await putPolicy(target, policyOf(target, { Action: 's3:PutObject' }))
+  await putPolicy(source, policyOf(source, { Action: ['s3:GetObject', 's3:GetObjectVersion'] }))
+  t.is(await copy('plain'), '200')
+  t.is(await copy('tagged'), '403 AccessDenied')
+  t.is(await copy('tagged?versionId=null'), '403 AccessDenied')
+  t.is(await copy('tagged', replaced), '200')
+  t.notRegex(await tags(), /secret/)
+  await putPolicy(source, policyOf(source, { Action: ['s3:GetObject', 's3:GetObjectVersion', 's3:GetObjectTagging'] }))
+  t.is(await copy('tagged'), '200')
+  t.is(await copy('tagged?versionId=null'), '403 AccessDenied', 'the tags of a version are another action')
+  t.regex(await tags(), /<Key>secret<\/Key><Value>yes<\/Value>/)
+  const setsNone = { Effect: 'Deny', Action: 's3:PutObjectTagging' } as const
+  await putPolicy(target, policyOf(target, { Action: 's3:PutObject' }, setsNone))
+  t.is(await copy('tagged'), '403 AccessDenied')
+  t.is(await copy('plain'), '200')
+  t.is(await copy('plain', { ...replaced, 'x-amz-tagging': 'a=1' }), '403 AccessDenied')
+  t.is(await copy('tagged', replaced), '200')
+})
+
 test('a copy needs its source to be readable, by the policy of the bucket that it stands in', async (t) => {
   const source = await aliceBucket()
   await put(source, 'open/k')

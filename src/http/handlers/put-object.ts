@@ -6,8 +6,9 @@ import { isConditional } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
 import { appendObject } from '../../engine/append.ts'
 import { checksumHeader } from '../../engine/digest-check.ts'
+import { readableTraits } from '../../engine/object-traits.ts'
 import * as objects from '../../engine/objects.ts'
-import { type ObjectCall, requiredBucket } from '../call.ts'
+import { may, type ObjectCall, requiredBucket } from '../call.ts'
 import { encryptionHeaders, readProtection, readSourceCustomerKey } from '../encryption-headers.ts'
 import { expirationHeader } from '../expiration-header.ts'
 import { readLockTraits, requireDigestOfLocked } from '../lock-headers.ts'
@@ -104,7 +105,7 @@ export async function copyObject(call: ObjectCall): Promise<S3Response> {
     metadata: replaces ? readMetadata(request, key, compatibility) : undefined,
     redirectLocation,
     protection,
-    keepsTags: !replacesTags,
+    keepsTags: !replacesTags && mayKeepTags(call, sourceBucket, source),
     checksumAlgorithm: readCopyChecksum(call),
     nowMs,
   })
@@ -119,6 +120,26 @@ export async function copyObject(call: ObjectCall): Promise<S3Response> {
     ...(checksum === undefined ? {} : { [`Checksum${checksum.algorithm}`]: checksum.value, ChecksumType: checksum.type }),
   }
   return { status: 200, headers, body: xmlDocument('CopyObjectResult', result, S3_NAMESPACE) }
+}
+
+/**
+ * The tags of a source are read and set like any: its `s3:GetObjectTagging`, and `s3:PutObjectTagging` of the copy, where it has tags.
+ * https://repost.aws/knowledge-center/s3-troubleshoot-copy-between-buckets
+ * @returns false: it had none now, and what somebody gives it meanwhile is not copied
+ * @throws {S3Error} AccessDenied
+ */
+function mayKeepTags(call: ObjectCall, sourceBucket: Bucket, source: CopySource): boolean {
+  const { stores, bucket, key } = call
+  const readTags = source.versionId === undefined ? 's3:GetObjectTagging' : 's3:GetObjectVersionTagging'
+  const copy = { key, versionId: undefined, isNew: true }
+  if (may(call, readTags, sourceBucket, source) && may(call, 's3:PutObjectTagging', bucket, copy)) return true
+  const { versionId } = source
+  const found =
+    versionId === undefined ? stores.metadata.findCurrent(sourceBucket, source.key) : stores.metadata.findVersion(sourceBucket, source.key, versionId)
+  if (found === undefined || found.isDeleteMarker || (readableTraits(found).tags ?? []).length === 0) return false
+  call.allow(readTags, sourceBucket, source)
+  call.allow('s3:PutObjectTagging', bucket, copy)
+  return true
 }
 
 /** R2's names for the destination's conditions, which object_store clients are configured with. */
