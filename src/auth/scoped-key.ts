@@ -19,6 +19,8 @@ export interface KeyScope {
 }
 
 const PUT_TAGS = 's3:PutObjectTagging'
+/** What comes with a write, and is not set on what is there. */
+const OF_NEW_OBJECTS = { Bool: { 's3:ObjectCreationOperation': 'true' } }
 
 const OBJECT_ACTIONS: Readonly<Record<KeyAbility, readonly string[]>> = {
   read: [
@@ -58,10 +60,14 @@ export function policyOfScope(scope: KeyScope): string {
     statements.push({ Sid: 'List', Effect: 'Allow', Action: LIST_ACTIONS, Resource: bucketArns, ...condition })
     if (scope.buckets.length === 0) statements.push({ Sid: 'Buckets', Effect: 'Allow', Action: 's3:ListAllMyBuckets', Resource: '*' })
   }
+  if (abilities.has('write')) {
+    // rclone says of each upload that it is private: it is so without being said
+    const Condition = { ...OF_NEW_OBJECTS, StringEquals: { 's3:x-amz-acl': ['private', 'bucket-owner-full-control'] } }
+    statements.push({ Sid: 'AclOfNew', Effect: 'Allow', Action: 's3:PutObjectAcl', Resource: within(''), Condition })
+  }
   if (isAppendOnly) {
     // tags that come with a new object; on one that is there they could hand it to a rule of the lifecycle
-    const Condition = { Bool: { 's3:ObjectCreationOperation': 'true' } }
-    statements.push({ Sid: 'TagsOfNew', Effect: 'Allow', Action: PUT_TAGS, Resource: within(''), Condition })
+    statements.push({ Sid: 'TagsOfNew', Effect: 'Allow', Action: PUT_TAGS, Resource: within(''), Condition: OF_NEW_OBJECTS })
     const locks = scope.lockPrefixes.flatMap((prefix) => within(literally(prefix)))
     if (locks.length > 0) statements.push({ Sid: 'Locks', Effect: 'Allow', Action: ['s3:DeleteObject'], Resource: locks })
     statements.push({

@@ -93,6 +93,25 @@ test('each ability is that ability alone', async (t) => {
   }
 })
 
+test('who may write may say that what is written is private, and may not make it public, nor change the ACL of what is there', async (t) => {
+  const bucket = await createBucket(server)
+  const body = '<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>'
+  await expectStatus(
+    request(server, { method: 'PUT', bucket, query: { ownershipControls: '' }, body, headers: { 'content-md5': md5Base64(body) } }),
+    200,
+  )
+  for (const flags of [['--allow', 'read,write'], ['--append-only']]) {
+    const credential = await keyWith('--bucket', bucket, ...flags)
+    const key = `k ${flags.join(' ')}`
+    const put = (acl: Record<string, string>, more = {}): Promise<string> => ask({ method: 'PUT', bucket, key, credential, headers: acl, ...more })
+    for (const acl of ['public-read', 'authenticated-read', 'bucket-owner-read']) t.is(await put({ 'x-amz-acl': acl }), DENIED)
+    t.is(await put({ 'x-amz-grant-read': 'uri="http://acs.amazonaws.com/groups/global/AllUsers"' }), DENIED)
+    t.is(await put({ 'x-amz-acl': 'private' }), '200')
+    t.is(await put({ 'x-amz-acl': 'private' }, { query: { acl: '' } }), DENIED)
+    t.is(await ask({ bucket, key, sign: 'none' }), DENIED)
+  }
+})
+
 test('characters that mean something in policies are themselves in a prefix', async (t) => {
   const bucket = await createBucket(server)
   // biome-ignore lint/suspicious/noTemplateCurlyInString: a prefix that looks like a variable

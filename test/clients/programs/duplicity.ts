@@ -1,6 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expectStatus, request } from '../../kit/s3.ts'
+import { DUPLICITY_APPEND_ONLY } from './append-only.ts'
 import { compareTrees, expectParts, noiseOf, type Output, type Place, type Program, run } from './program.ts'
 
 /** The bucket has to exist: duplicity makes none. It always sends a storage class, and lists with version 1. */
@@ -17,6 +18,7 @@ export const duplicity: Program = {
   probe: ['--version'],
   version: /^duplicity (\S+)/,
   checks: [
+    ...DUPLICITY_APPEND_ONLY,
     {
       says: 'full saves a tree in several volumes, incremental what was added to it',
       run: async (place) => {

@@ -1,5 +1,6 @@
 import { appendFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { RCLONE_APPEND_ONLY } from './append-only.ts'
 import { missingFuse, whileMounted } from './mount.ts'
 import { type Check, compareTrees, expectParts, type Output, type Place, type Program, refuseParts, run } from './program.ts'
 
@@ -135,5 +136,5 @@ export const rcloneProgram: Program = {
   aptPackage: 'rclone',
   probe: ['version'],
   version: /^rclone v(\S+)/,
-  checks: PROVIDERS.flatMap(checksOf),
+  checks: [...PROVIDERS.flatMap(checksOf), ...RCLONE_APPEND_ONLY],
 }

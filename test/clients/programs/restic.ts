@@ -1,5 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { RESTIC_APPEND_ONLY } from './append-only.ts'
 import { compareTrees, expectParts, noiseOf, type Output, type Place, type Program, run } from './program.ts'
 
 function restic(place: Place, args: readonly string[]): Promise<Output> {
@@ -21,6 +22,7 @@ export const resticProgram: Program = {
   probe: ['version'],
   version: /^restic (\S+)/,
   checks: [
+    ...RESTIC_APPEND_ONLY,
     {
       says: 'init makes bucket and repository, backup saves a tree twice, snapshots lists both',
       run: async (place) => {
