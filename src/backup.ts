@@ -10,9 +10,11 @@ import { basename, dirname, join, resolve, sep } from 'node:path'
 import { listBlobFiles } from './storage/disk/blob-files.ts'
 import { BLOBS_FOLDER, pathOfBlob, syncFolder } from './storage/disk/blob-store.ts'
 import type { BlobFacts } from './storage/metadata-store.ts'
+import { SECRETS_KEY_FILE } from './storage/secrets-key.ts'
 import { type Audit, holdSweeper, openAudit, snapshotDatabase } from './storage/sqlite/audit.ts'
 import { isDirectoryShared, lockDirectory } from './storage/sqlite/lock.ts'
 import { DATABASE_FILE, openDatabase } from './storage/sqlite/schema.ts'
+import { removePlainSecrets } from './storage/sqlite/sealed-secrets.ts'
 
 const MANIFEST_FILE = 'backup.json'
 /** Beside the manifest while one takes the place of the other: which of them is true, the database says. */
@@ -52,6 +54,8 @@ export interface BackupReport extends Omit<Manifest, 'format' | 'databaseSha256'
   readonly removed: number
   /** Blobs that the source itself does not have. */
   readonly missing: readonly string[]
+  /** The source has access keys, and not the key that their secrets are sealed with. */
+  readonly lacksSecretsKey: boolean
 }
 
 /** @throws {BackupError} */
@@ -72,10 +76,13 @@ export async function backup(dataDir: string, targetDir: string): Promise<Backup
     snapshotDatabase(dataDir, join(incoming, DATABASE_FILE))
     const audit = openAudit(incoming)
     try {
+      await refuseOtherSecretsKey(dataDir, targetDir)
       const counts = await bringBlobs(audit, dataDir, targetDir, true)
       if (!hold.isHeld())
         throw new BackupError('this process stood still for so long that the server may have removed what the backup needs: start it again')
-      await copyCredentials(dataDir, targetDir)
+      await copyIfThere(CREDENTIALS_FILE, dataDir, targetDir)
+      await copyIfThere(SECRETS_KEY_FILE, dataDir, targetDir)
+      const lacksSecretsKey = audit.countCredentials() > 0 && !(await namesIn(targetDir)).includes(SECRETS_KEY_FILE)
       const manifest = {
         format: FORMAT,
         createdAt: new Date().toISOString(),
@@ -87,7 +94,7 @@ export async function backup(dataDir: string, targetDir: string): Promise<Backup
       await installSnapshot(targetDir, manifest)
       const removed = await removeUnnamed(audit, targetDir)
       const { databaseSha256: _hash, format: _format, ...facts } = manifest
-      return { ...facts, linked: counts.linked, copied: counts.copied, kept: counts.kept, missing: counts.missing, removed }
+      return { ...facts, linked: counts.linked, copied: counts.copied, kept: counts.kept, missing: counts.missing, removed, lacksSecretsKey }
     } finally {
       audit.close()
     }
@@ -136,7 +143,9 @@ export async function restore(backupDir: string, dataDir: string, overwrites: bo
     await rm(incoming, { recursive: true, force: true })
     await mkdir(incoming, { mode: 0o700 })
     await copyDurably(join(backupDir, DATABASE_FILE), join(incoming, DATABASE_FILE))
+    await copyIfThere(SECRETS_KEY_FILE, backupDir, incoming)
     openDatabase(incoming, 'migrator').close() // of an earlier schema, too
+    removePlainSecrets(incoming)
     const audit = openAudit(incoming)
     try {
       const { missing } = await bringBlobs(audit, backupDir, dataDir, false)
@@ -149,7 +158,10 @@ export async function restore(backupDir: string, dataDir: string, overwrites: bo
     openDatabase(incoming, 'writer').close() // the last one to close leaves one file
     await syncFile(join(incoming, DATABASE_FILE))
     await rename(join(incoming, DATABASE_FILE), join(dataDir, DATABASE_FILE))
-    await copyCredentials(backupDir, dataDir)
+    // the one of what stood here before opens nothing of this
+    await rm(join(dataDir, SECRETS_KEY_FILE), { force: true })
+    await copyIfThere(SECRETS_KEY_FILE, incoming, dataDir)
+    await copyIfThere(CREDENTIALS_FILE, backupDir, dataDir)
     await rm(incoming, { recursive: true, force: true })
     await syncFolder(dataDir)
     await rm(join(dataDir, RESTORE_BEGUN_FILE))
@@ -251,9 +263,16 @@ async function removeUnnamed(audit: Audit, dir: string): Promise<number> {
   return removed
 }
 
-async function copyCredentials(fromDir: string, toDir: string): Promise<void> {
-  const from = join(fromDir, CREDENTIALS_FILE)
-  if ((await stat(from).catch(whenMissing)) !== undefined) await copyDurably(from, join(toDir, CREDENTIALS_FILE))
+async function copyIfThere(name: string, fromDir: string, toDir: string): Promise<void> {
+  const from = join(fromDir, name)
+  if ((await stat(from).catch(whenMissing)) !== undefined) await copyDurably(from, join(toDir, name))
+}
+
+/** Two keys in one directory would leave the earlier backup, or the new one, without its own if this process were killed. */
+async function refuseOtherSecretsKey(dataDir: string, targetDir: string): Promise<void> {
+  const [own, other] = await Promise.all([dataDir, targetDir].map((dir) => readFile(join(dir, SECRETS_KEY_FILE), 'latin1').catch(whenMissing)))
+  if (own === undefined || other === undefined || own === other) return
+  throw new BackupError(`${targetDir} is a backup of other data, or of a time with another ${SECRETS_KEY_FILE}: choose another directory`)
 }
 
 /** Nothing released is removed from `dataDir` as long as this process says so. */

@@ -325,7 +325,7 @@ function print(line: string): void {
 }
 
 /** Errors that the operator can mend; all others keep their stack. */
-const TOLD_IN_ONE_LINE: ReadonlySet<string> = new Set(['StartError', 'NewerDatabaseError', 'OlderDatabaseError', 'BackupError'])
+const TOLD_IN_ONE_LINE: ReadonlySet<string> = new Set(['StartError', 'NewerDatabaseError', 'OlderDatabaseError', 'SecretsKeyError', 'BackupError'])
 
 /** Tells what went wrong, for people; the exit code of it. */
 function report(error: unknown): number {

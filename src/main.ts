@@ -28,6 +28,7 @@ import { StorageFullError, StorageReadOnlyError } from './storage/errors.ts'
 import { type MasterKey, readMasterKeyFile } from './storage/master-keys.ts'
 import { loadRootCredential, ROOT_OWNER, rootCredential } from './storage/root-credential.ts'
 import { type DirectoryLock, isDirectoryShared, lockDirectory, shareDirectory } from './storage/sqlite/lock.ts'
+import { removePlainSecrets } from './storage/sqlite/sealed-secrets.ts'
 import { createMetrics, type Log, type Metrics, openLog } from './telemetry.ts'
 import { type Certificate, type CertificateFiles, readCertificate, tellCertificate, watchCertificate } from './tls.ts'
 import { runWorkers, type WorkerLink, workerLink } from './workers.ts'
@@ -73,6 +74,7 @@ export async function serve(config: Config): Promise<void> {
     onDamage: tellDamage(log, metrics),
     onFatal: endWhenUnknown(log),
   })
+  scour(config.dataDir, log)
   for (const name of config.buckets) {
     if (stores.metadata.findBucket(name) !== undefined) continue // a full disk takes no change
     await stores.metadata.createBucket({
@@ -174,6 +176,8 @@ async function takeDirectory(dataDir: string): Promise<DirectoryLock> {
   return lock
 }
 
+const MENDABLE: ReadonlySet<string> = new Set(['NewerDatabaseError', 'OlderDatabaseError', 'SecretsKeyError'])
+
 /** What the operator can mend is told in one line; a bug of ours keeps its stack. */
 async function openStoresOf(
   config: Config,
@@ -185,10 +189,20 @@ async function openStoresOf(
     return await openStores({ dataDir, inlineBytes, graceMs, masterKeys, ...options })
   } catch (error) {
     const { name, code, message } = error as { readonly name?: string; readonly code?: string; readonly message?: string }
-    const isOurs =
-      name === 'NewerDatabaseError' || name === 'OlderDatabaseError' || error instanceof StorageFullError || error instanceof StorageReadOnlyError
+    const isOurs = MENDABLE.has(name ?? '') || error instanceof StorageFullError || error instanceof StorageReadOnlyError
     if (!isOurs && code === undefined) throw error
     throw new StartError(`cannot open the data directory ${dataDir}: ${message}`, { cause: error })
+  }
+}
+
+/** After an upgrade from a version that kept secrets in plain. The rows are sealed already; without the room to write the file anew it can still serve. */
+function scour(dataDir: string, log: Log): void {
+  try {
+    if (removePlainSecrets(dataDir)) log.notice('sealed the secrets of access keys, and wrote the database anew, so that none is left in plain')
+  } catch (error) {
+    log.error('the secrets of access keys are sealed, but the file of the database may still hold them in plain: the next start tries again', {
+      err: error,
+    })
   }
 }
 

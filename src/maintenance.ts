@@ -7,6 +7,7 @@ import type { Config } from './config.ts'
 import { type Fault, type VerifyReport, verify } from './jobs/verify.ts'
 import { listBlobFiles } from './storage/disk/blob-files.ts'
 import { readDiskBlobs } from './storage/disk/blob-store.ts'
+import { SECRETS_KEY_FILE } from './storage/secrets-key.ts'
 import { clearDamage, openAudit } from './storage/sqlite/audit.ts'
 import { isDirectoryServed } from './storage/sqlite/lock.ts'
 import { DATABASE_FILE } from './storage/sqlite/schema.ts'
@@ -79,13 +80,14 @@ function summaryOf(report: VerifyReport, faults: number): string {
 
 /** @returns the exit code */
 export async function runBackup(config: Config, targetDir: string, print: (line: string) => void): Promise<number> {
-  const { createdAt, blobs, bytes, linked, copied, kept, removed, missing, masterKeys } = await backup(config.dataDir, targetDir)
+  const { createdAt, blobs, bytes, linked, copied, kept, removed, missing, masterKeys, lacksSecretsKey } = await backup(config.dataDir, targetDir)
   for (const blobId of missing) print(`blob ${blobId} is missing in ${config.dataDir}: see matchbox verify ${config.dataDir}`)
   print(
     `backup of ${createdAt} in ${targetDir}: ${blobs} blobs of ${bytes} bytes (${linked} linked, ${copied} copied, ${kept} kept), ${removed} removed`,
   )
   tellKeys(masterKeys, print)
-  return missing.length === 0 ? 0 : 1
+  if (lacksSecretsKey) print(`${SECRETS_KEY_FILE} is missing in ${config.dataDir}: the access keys in this backup are worth nothing without it`)
+  return missing.length === 0 && !lacksSecretsKey ? 0 : 1
 }
 
 /** @returns the exit code */

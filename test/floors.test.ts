@@ -46,6 +46,7 @@ const START_UP_FILES = [
   'storage/master-keys.ts',
   'storage/root-credential.ts',
   'storage/ballast.ts', // on the thread that writes the database, and at the start
+  'storage/secrets-key.ts',
 ]
 
 /** The only files that choose an implementation of a port. */

@@ -3,6 +3,7 @@
  * durable when its promise resolves, and readers see it only from then on. Conditions come down as data and are judged in the very
  * transaction that installs the change. Refusals are answers; an exception means that the outcome is unknown (broken disk, lost connection).
  */
+import type { KeyObject } from 'node:crypto'
 import type {
   Bucket,
   Checksum,
@@ -34,6 +35,8 @@ export interface MetadataStore {
   findCredential(accessKeyId: string): Credential | undefined
   /** Display name of an owner who holds, or held, a credential. */
   findOwner(ownerId: string): Owner | undefined
+  /** What session tokens are made and opened with: the same for every process of this store, and nowhere in the database. */
+  sessionKey(): KeyObject
 
   // -- buckets -----------------------------------------------------------------------------------------------------------------------
   /** Of concurrent calls with one name exactly one resolves `created`. */
@@ -169,6 +172,7 @@ export interface BlobUser {
   readonly uploadId?: string
 }
 
+/** Its secret never stands in the database in plain. */
 export interface NewCredential {
   readonly accessKeyId: string
   readonly secretAccessKey: string

@@ -5,13 +5,14 @@ import test, { type ExecutionContext } from 'ava'
 import Database from 'better-sqlite3'
 import { MIGRATIONS } from '../../src/storage/sqlite/migrations.ts'
 import { openDatabase } from '../../src/storage/sqlite/schema.ts'
+import { removePlainSecrets } from '../../src/storage/sqlite/sealed-secrets.ts'
 import { freshDirectory, runCommand, SERVER_ENV, startCommand } from '../kit/command.ts'
 import { layDatabase } from '../kit/databases.ts'
 import { complete } from '../kit/multipart.ts'
 import { errorOf, expectStatus, putObject, request, xmlTexts } from '../kit/s3.ts'
 import { repositoryRoot } from '../kit/server.ts'
 
-const SCHEMAS = ['0001']
+const SCHEMAS = ['0001', '0002']
 
 /** Columns and indexes by table, without comments and spacing. */
 function shapeOf(db: Database.Database): unknown {
@@ -63,6 +64,8 @@ for (const schema of SCHEMAS) {
     const made = opened(t, openDatabase(join(fresh, 'blobs'), 'migrator'))
     t.deepEqual(shapeOf(migrated), shapeOf(made))
     t.is(migrated.pragma('user_version', { simple: true }), MIGRATIONS.length)
+    t.true(removePlainSecrets(older))
+    t.false(removePlainSecrets(older))
     const after = rowCounts(migrated)
     for (const [table, count] of Object.entries(before)) t.is(after[table], count, table)
     t.is(migrated.pragma('integrity_check', { simple: true }), 'ok')
@@ -84,6 +87,9 @@ for (const schema of SCHEMAS) {
     t.is((await request(server, { bucket: 'versioned', key: 'k' })).headers['x-amz-delete-marker'], 'true')
     const credential = stored.credential
     t.is((await request(server, { method: 'GET', credential })).status, 200)
+    for (const name of await readdir(dataDir)) {
+      if (name.startsWith('matchbox.db')) t.false((await readFile(join(dataDir, name))).includes('secret-of'), name)
+    }
     const { openUpload } = stored
     const parts = [{ partNumber: 1, etag: openUpload.partEtag }]
     await expectStatus(complete(server, { bucket: 'plain', key: openUpload.key, uploadId: openUpload.uploadId }, parts), 200)

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import type Database from 'better-sqlite3'
+import { Secrets } from '../../src/storage/secrets.ts'
 import { SqliteMetadataStore } from '../../src/storage/sqlite/metadata-store.ts'
 import { openDatabase } from '../../src/storage/sqlite/schema.ts'
 import { seqOfVersionId, versionIdOf } from '../../src/storage/sqlite/version-ids.ts'
@@ -34,7 +35,7 @@ function preparedReads(db: Database.Database): readonly string[] {
       return typeof member === 'function' ? (member.bind(target) as unknown) : member
     },
   })
-  void new SqliteMetadataStore(recorder, {} as Writer, true)
+  void new SqliteMetadataStore(recorder, {} as Writer, true, new Secrets(undefined))
   return texts
 }
 

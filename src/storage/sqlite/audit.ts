@@ -4,6 +4,7 @@ import { crc32Of } from '../../checksum/blocks.ts'
 import { md5Hex } from '../../checksum/digests.ts'
 import { type AuditReads, prepareAuditReads } from './audit-reads.ts'
 import { openDatabase } from './schema.ts'
+import { secretFaults } from './sealed-secrets.ts'
 
 /** One thing that is wrong with a row, and whose it is where that is known. */
 export interface RowFault {
@@ -31,6 +32,7 @@ export interface Audit extends AuditReads {
   countVersions(): number
   /** The number of the latest life of a server over this database. */
   latestLife(): number
+  countCredentials(): number
   /** Names of the master keys without which something here cannot be read. */
   masterKeyNames(): readonly string[]
   close(): void
@@ -43,7 +45,7 @@ const FAULTS_MAX = 10_000
 export function openAudit(dataDir: string): Audit {
   const db = openDatabase(dataDir, 'reader')
   db.pragma('temp_store = FILE') // sorting millions of rows must not take memory for all of them
-  return auditOf(db)
+  return auditOf(db, dataDir)
 }
 
 /** From now on that blob is read again. */
@@ -127,7 +129,7 @@ function faultOf(what: string, row: FaultRow): RowFault {
   }
 }
 
-function auditOf(db: Database.Database): Audit {
+function auditOf(db: Database.Database, dataDir: string): Audit {
   const contents = db.prepare(
     `SELECT content.id, inline, sealing IS NOT NULL AS is_sealed, crc32 FROM content WHERE inline IS NOT NULL AND content.id > ? ORDER BY content.id LIMIT ${PAGE_CONTENTS}`,
   )
@@ -173,8 +175,10 @@ function auditOf(db: Database.Database): Audit {
         ...keys.map((row) => ({ what: `SQLite says of a foreign key: ${JSON.stringify(row)}` })),
       ]
     },
-    rowFaults: () =>
-      QUESTIONS.flatMap(([what, sql]) => (db.prepare(`${sql} LIMIT ${FAULTS_MAX}`).all() as FaultRow[]).map((row) => faultOf(what, row))),
+    rowFaults: () => [
+      ...QUESTIONS.flatMap(([what, sql]) => (db.prepare(`${sql} LIMIT ${FAULTS_MAX}`).all() as FaultRow[]).map((row) => faultOf(what, row))),
+      ...secretFaults(db, dataDir),
+    ],
     checkInline,
     damagedBlobs: () =>
       (db.prepare(`SELECT id, reason FROM damaged_blob ORDER BY id`).raw().all() as [string, string][]).map(([blobId, reason]) => ({
@@ -184,6 +188,7 @@ function auditOf(db: Database.Database): Audit {
     filterKnown: (blobIds) => new Set(known.all(JSON.stringify(blobIds)) as string[]),
     latestLife: () => db.prepare(`SELECT value FROM counter WHERE name = 'generation'`).pluck().get() as number,
     countVersions: () => db.prepare(`SELECT (SELECT COUNT(*) FROM object) + (SELECT COUNT(*) FROM history)`).pluck().get() as number,
+    countCredentials: () => db.prepare(`SELECT COUNT(*) FROM credential`).pluck().get() as number,
     masterKeyNames: () =>
       db
         .prepare(

@@ -6,11 +6,14 @@ import { BUCKET_COLUMNS, type BucketRow, bucketOf } from './rows.ts'
 import type { Transaction } from './transaction.ts'
 import type { UploadMutations } from './upload-mutations.ts'
 
+/** As it travels to the writer and lies in the database. */
+export type SealedCredential = Omit<NewCredential, 'secretAccessKey'> & { readonly sealedSecret: string }
+
 export function prepareBucketMutations(db: Database.Database, transaction: Transaction, uploads: UploadMutations) {
   const sql = (text: string) => db.prepare(text)
   const insertOwner = sql(`INSERT INTO owner VALUES (?, ?) ON CONFLICT DO UPDATE SET display_name = excluded.display_name`)
   const insertCredential = sql(
-    `INSERT INTO credential (access_key_id, secret_access_key, owner_id, created_ms, policy, expires_ms) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+    `INSERT INTO credential (access_key_id, sealed_secret, owner_id, created_ms, policy, expires_ms) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
   )
   const noteUse = sql(`UPDATE credential SET last_used_ms = ? WHERE access_key_id = ?`)
   const removeCredential = sql(`DELETE FROM credential WHERE access_key_id = ?`)
@@ -35,9 +38,9 @@ export function prepareBucketMutations(db: Database.Database, transaction: Trans
   const removeConfigs = sql(`DELETE FROM bucket_config WHERE bucket_id = ?`)
 
   const operations = {
-    createCredential(credential: NewCredential): 'created' | 'exists' {
-      const { accessKeyId, secretAccessKey, owner, createdMs, policy = null, expiresMs = null } = credential
-      if (insertCredential.run(accessKeyId, secretAccessKey, owner.id, createdMs, policy, expiresMs).changes === 0) return 'exists'
+    createCredential(credential: SealedCredential): 'created' | 'exists' {
+      const { accessKeyId, sealedSecret, owner, createdMs, policy = null, expiresMs = null } = credential
+      if (insertCredential.run(accessKeyId, sealedSecret, owner.id, createdMs, policy, expiresMs).changes === 0) return 'exists'
       insertOwner.run(owner.id, owner.displayName)
       return 'created'
     },

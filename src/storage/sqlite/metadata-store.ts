@@ -1,4 +1,5 @@
 /** The metadata port over SQLite. Over 300 lines because every read is here, prepared once and beside the method that it serves; what changes rows is mutations.ts. */
+import type { KeyObject } from 'node:crypto'
 import type Database from 'better-sqlite3'
 import { LRUCache } from 'lru-cache'
 import { crc32Of } from '../../checksum/blocks.ts'
@@ -36,6 +37,8 @@ import type {
   TraitsChange,
   WriteCondition,
 } from '../metadata-store.ts'
+import { Secrets } from '../secrets.ts'
+import { readSecretsKey } from '../secrets-key.ts'
 import { type AuditReads, prepareAuditReads } from './audit-reads.ts'
 import { HotRows } from './hot-rows.ts'
 import { BUCKET_COLUMNS, type BucketRow, boundOf, bucketOf, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
@@ -58,7 +61,9 @@ export interface MetadataStoreOptions {
 export async function openMetadataStore(options: MetadataStoreOptions): Promise<SqliteMetadataStore> {
   const writer = await Writer.start(options.dataDir, options.mayMigrate ?? true, options.onFatal)
   try {
-    return new SqliteMetadataStore(openDatabase(options.dataDir, 'reader'), writer, options.isOnlyWriter ?? false)
+    // the writer thread of who may migrate has seen to it that there is one
+    const secrets = new Secrets(readSecretsKey(options.dataDir))
+    return new SqliteMetadataStore(openDatabase(options.dataDir, 'reader'), writer, options.isOnlyWriter ?? false, secrets)
   } catch (error) {
     await writer.close()
     throw error
@@ -83,12 +88,14 @@ export class SqliteMetadataStore implements MetadataStore {
     maxSize: CONTENT_CACHE_BYTES,
     sizeCalculation: ({ bytes }) => bytes.length + CONTENT_ENTRY_BYTES,
   })
+  readonly #secrets: Secrets
   #hasSnapshot = false
   #snapshotCount = 0
 
-  constructor(db: Database.Database, writer: Writer, isOnlyWriter: boolean) {
+  constructor(db: Database.Database, writer: Writer, isOnlyWriter: boolean, secrets: Secrets) {
     this.#db = db
     this.#writer = writer
+    this.#secrets = secrets
     this.#uploads = prepareUploadReads(db)
     this.#versions = prepareVersionReads(db)
     this.#audit = prepareAuditReads(db)
@@ -128,8 +135,9 @@ export class SqliteMetadataStore implements MetadataStore {
     this.#reads.commit.run()
   }
 
-  createCredential(credential: NewCredential): Promise<'created' | 'exists'> {
-    return this.#writer.call('createCredential', credential)
+  async createCredential({ secretAccessKey, ...facts }: NewCredential): Promise<'created' | 'exists'> {
+    const sealedSecret = this.#secrets.seal(facts.accessKeyId, secretAccessKey)
+    return this.#writer.call('createCredential', { ...facts, sealedSecret })
   }
 
   async listCredentials(): Promise<readonly CredentialFacts[]> {
@@ -155,7 +163,11 @@ export class SqliteMetadataStore implements MetadataStore {
     const row = this.#read.credential.get(accessKeyId) as readonly [string, string, string, string, string | null, number | null] | undefined
     if (row === undefined) return undefined
     const owner = { id: row[2], displayName: row[3] }
-    return { accessKeyId: row[0], secretAccessKey: row[1], owner, isRoot: false, ...limitsOf(row[4], row[5]) }
+    return { accessKeyId: row[0], secretAccessKey: this.#secrets.open(row[0], row[1]), owner, isRoot: false, ...limitsOf(row[4], row[5]) }
+  }
+
+  sessionKey(): KeyObject {
+    return this.#secrets.sessionKey()
   }
 
   findOwner(ownerId: string): Owner | undefined {
@@ -417,7 +429,7 @@ function prepareReads(db: Database.Database) {
       `SELECT access_key_id, owner_id, display_name, created_ms, policy, expires_ms, last_used_ms FROM credential JOIN owner ON owner.id = owner_id ORDER BY created_ms, 1`,
     ),
     credential: rows(
-      `SELECT access_key_id, secret_access_key, owner_id, display_name, policy, expires_ms FROM credential JOIN owner ON owner.id = owner_id WHERE access_key_id = ?`,
+      `SELECT access_key_id, sealed_secret, owner_id, display_name, policy, expires_ms FROM credential JOIN owner ON owner.id = owner_id WHERE access_key_id = ?`,
     ),
     owner: db.prepare(`SELECT display_name FROM owner WHERE id = ?`).pluck(),
     bucket: rows(`SELECT ${BUCKET_COLUMNS} FROM bucket WHERE name = ?`),

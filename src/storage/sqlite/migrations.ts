@@ -176,4 +176,10 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE credential ADD COLUMN expires_ms INTEGER;
   ALTER TABLE credential ADD COLUMN last_used_ms INTEGER; -- to the hour
   `,
+  `
+  -- seal_secret() is the program's. What stood there in plain is gone from the file when its mark is, see sealed-secrets.ts
+  ALTER TABLE credential RENAME COLUMN secret_access_key TO sealed_secret;
+  UPDATE credential SET sealed_secret = seal_secret(access_key_id, sealed_secret);
+  INSERT OR REPLACE INTO job_state SELECT 'plain-secrets', '{}' WHERE EXISTS (SELECT 1 FROM credential);
+  `,
 ]

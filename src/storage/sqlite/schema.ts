@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
+import { makeSecretsKey, readSecretsKey, type SecretsKey } from '../secrets-key.ts'
 import { MIGRATIONS } from './migrations.ts'
 
 export const DATABASE_FILE = 'matchbox.db'
@@ -37,7 +38,7 @@ export function openDatabase(dataDir: string, role: DatabaseRole): Database.Data
       db.pragma('synchronous = FULL') // better-sqlite3 defaults WAL to NORMAL, which may lose an acknowledged write in a power cut
       db.pragma('wal_autocheckpoint = 0') // a checkpoint inside COMMIT would make one client wait for all: the writer does it between batches
       db.pragma('journal_size_limit = 67108864')
-      if (role === 'migrator') migrate(db)
+      if (role === 'migrator') migrate(db, dataDir)
       if (db.pragma('synchronous', { simple: true }) !== 2) throw new Error('SQLite does not run with synchronous=FULL')
     }
     refuseOlder(db)
@@ -87,8 +88,14 @@ function refuseOlder(db: Database.Database): void {
   )
 }
 
-function migrate(db: Database.Database): void {
+function migrate(db: Database.Database, dataDir: string): void {
   if (schemaOf(db) === MIGRATIONS.length) return
+  let key: SecretsKey | undefined
+  // called for secrets that stand in plain: then none is sealed yet that would need an earlier key
+  db.function('seal_secret', { directOnly: true }, (accessKeyId, secret) => {
+    key ??= readSecretsKey(dataDir) ?? makeSecretsKey(dataDir)
+    return key.seal(accessKeyId as string, secret as string)
+  })
   db.transaction(() => {
     for (let next = schemaOf(db); next < MIGRATIONS.length; next++) {
       db.exec(MIGRATIONS[next] as string)

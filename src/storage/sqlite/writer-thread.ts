@@ -8,6 +8,7 @@ import { giveUpBallast, isBallastGivenUp } from '../ballast.ts'
 import { type CommitCount, countCommit } from './hot-rows.ts'
 import { type MutationCall, type Operations, prepareMutations } from './mutations.ts'
 import { openDatabase } from './schema.ts'
+import { ensureSecretsKey } from './sealed-secrets.ts'
 import type { WriterReply, WriterRequest } from './writer.ts'
 
 /** Calls of one transaction, at most. */
@@ -48,7 +49,9 @@ const sleeper = new Int32Array(new SharedArrayBuffer(4))
 /** An error of SQLite is no Error that crosses threads: its message would be lost on the way. */
 function open(): ReturnType<typeof openDatabase> {
   try {
-    return openDatabase(dataDir, mayMigrate ? 'migrator' : 'writer')
+    const opened = openDatabase(dataDir, mayMigrate ? 'migrator' : 'writer')
+    if (mayMigrate) ensureSecretsKey(opened, dataDir)
+    return opened
   } catch (error) {
     const { code, message } = error as { readonly code?: string; readonly message: string }
     throw code === undefined ? error : Object.assign(new Error(message), { code })
