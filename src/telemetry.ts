@@ -33,6 +33,8 @@ export interface AccessRecord {
   readonly bytesOut: number
   readonly accessKeyId: string | undefined
   readonly ownerId?: string | undefined
+  /** Of a session that signed, or that was made: its access key id and its name. */
+  readonly session?: string | undefined
   /** Of a signature that did not hold: anybody may claim it. */
   readonly claimedKeyId?: string | undefined
   /** Where it came from. */
@@ -172,7 +174,7 @@ function accessLine(record: AccessRecord): string {
   return line + ACCESS_TAIL
 }
 
-const TEXTS = ['ownerId', 'claimedKeyId', 'address', 'versionId', 'source', 'conditions', 'code', 'reason'] as const
+const TEXTS = ['ownerId', 'session', 'claimedKeyId', 'address', 'versionId', 'source', 'conditions', 'code', 'reason'] as const
 
 function textOf(text: string): string {
   return JSON.stringify(text.length > TEXT_CHARACTERS_LOGGED ? `${text.slice(0, TEXT_CHARACTERS_LOGGED)}...` : text)

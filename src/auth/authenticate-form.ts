@@ -1,12 +1,21 @@
 /** Who signed a browser form: the signature is over the base64 text of its policy. Source: sigv4-post-example.html and HTTPPOSTForms.html of the API reference. */
 import type { Identity } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { type AuthenticationSettings, checkScope, DUMMY_KEY, DUMMY_SECRET, type FindCredential, identityOf } from './authentication.ts'
+import {
+  type AuthenticationSettings,
+  checkScope,
+  DUMMY_KEY,
+  DUMMY_SECRET,
+  type FindCredential,
+  identityOf,
+  sessionNeedsV4,
+} from './authentication.ts'
 import { ACCESS_KEY_ID, ALGORITHM, parsePresigned, type SignatureClaim, unsupportedScheme } from './signature-claim.ts'
 import { signatureMatchesV2 } from './sigv2.ts'
 import { findSigningKey, rememberSigningKey, signatureMatches } from './sigv4.ts'
 
 const SIGNATURE_FIELDS = ['x-amz-algorithm', 'x-amz-credential', 'x-amz-date', 'x-amz-signature', 'awsaccesskeyid', 'signature'] as const
+const TOKEN_FIELD = 'x-amz-security-token'
 const TIMESTAMP = /^\d{8}T\d{6}Z$/
 const ASCII = /^[\t\r\n\x20-\x7e]*$/
 
@@ -21,8 +30,8 @@ export function authenticateForm(
   findCredential: FindCredential,
 ): Identity | undefined {
   const policy = fields.get('policy')
-  if (fields.has('x-amz-security-token')) throw new S3Error('InvalidToken')
   if (policy === undefined) {
+    if (fields.has(TOKEN_FIELD)) throw new S3Error('InvalidToken')
     if (SIGNATURE_FIELDS.some((name) => fields.has(name))) throw missingField('policy')
     return undefined
   }
@@ -32,6 +41,7 @@ export function authenticateForm(
     return authenticateV4(fields, policy, settings, findCredential)
   }
   if (settings.signatureV2 !== true) throw fields.has('awsaccesskeyid') ? unsupportedScheme('AWS') : missingField('x-amz-signature')
+  if (fields.has(TOKEN_FIELD)) throw sessionNeedsV4()
   return authenticateV2(fields, policy, findCredential)
 }
 
@@ -52,7 +62,7 @@ function authenticateV4(
   const claim = readClaim(credentialText, required(fields, 'x-amz-signature'))
   if (!TIMESTAMP.test(timestamp)) throw invalid("x-amz-date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"", 'x-amz-date')
   inWordsOfForms(() => checkScope(claim, timestamp, settings))
-  const credential = findCredential(claim.accessKeyId)
+  const credential = findCredential(claim.accessKeyId, fields.get(TOKEN_FIELD))
   const key = credential === undefined ? DUMMY_KEY : findSigningKey(claim, credential.secretAccessKey)
   const matches = signatureMatches(key, policy, claim.signature)
   if (credential === undefined) throw new S3Error('InvalidAccessKeyId', { detail: { AWSAccessKeyId: claim.accessKeyId } })
@@ -65,7 +75,7 @@ function authenticateV2(fields: ReadonlyMap<string, string>, policy: string, fin
   const accessKeyId = required(fields, 'awsaccesskeyid', 'AWSAccessKeyId')
   const signature = required(fields, 'signature')
   if (!ACCESS_KEY_ID.test(accessKeyId)) throw new S3Error('InvalidAccessKeyId')
-  const credential = findCredential(accessKeyId)
+  const credential = findCredential(accessKeyId, undefined)
   const matches = signatureMatchesV2(credential?.secretAccessKey ?? DUMMY_SECRET, policy, signature)
   if (credential === undefined) throw new S3Error('InvalidAccessKeyId', { detail: { AWSAccessKeyId: accessKeyId } })
   if (!matches) throw mismatch(accessKeyId, policy, signature)

@@ -2,11 +2,13 @@
 import { parseHttpDate } from '../domain/http-date.ts'
 import { CLOCK_SKEW_MS_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { type Authenticated, DUMMY_SECRET, type FindCredential, identityOf, isoSeconds, skewed } from './authentication.ts'
+import { type Authenticated, DUMMY_SECRET, type FindCredential, identityOf, isoSeconds, sessionNeedsV4, skewed } from './authentication.ts'
 import { decidePayload, UNSIGNED } from './payload-mode.ts'
 import { ACCESS_KEY_ID } from './signature-claim.ts'
 import { signatureMatchesV2, stringToSignV2, unboundParameter } from './sigv2.ts'
 import type { SignedRequest } from './sigv4.ts'
+
+const TOKEN = 'x-amz-security-token'
 
 /** `AWS AccessKeyId:Signature`. @throws {S3Error} for everything that does not prove who it says it is */
 export function authenticateHeaderV2(request: SignedRequest, authorization: string, findCredential: FindCredential, nowMs: number): Authenticated {
@@ -54,8 +56,9 @@ export function authenticateQueryV2(
 
 function verify(request: SignedRequest, accessKeyId: string, date: string, signature: string, findCredential: FindCredential): Authenticated {
   if (!ACCESS_KEY_ID.test(accessKeyId)) throw new S3Error('InvalidAccessKeyId')
-  if (request.header('x-amz-security-token') !== undefined) throw new S3Error('InvalidToken')
-  const credential = findCredential(accessKeyId)
+  const isOfSession = request.header(TOKEN) !== undefined || request.query.some(([name]) => name.toLowerCase() === TOKEN)
+  if (isOfSession) throw sessionNeedsV4()
+  const credential = findCredential(accessKeyId, undefined)
   const text = stringToSignV2(request, date)
   const matches = signatureMatchesV2(credential?.secretAccessKey ?? DUMMY_SECRET, text, signature)
   if (credential === undefined) throw new S3Error('InvalidAccessKeyId', { detail: { AWSAccessKeyId: accessKeyId } })

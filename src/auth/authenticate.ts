@@ -20,13 +20,14 @@ import {
   twoMechanisms,
 } from './authentication.ts'
 import { decidePayload, UNSIGNED, UNSIGNED_PAYLOAD } from './payload-mode.ts'
-import { ALGORITHM, parseAuthorization, parsePresigned, type SignatureClaim, unsupportedScheme } from './signature-claim.ts'
+import { ALGORITHM, parseAuthorization, parsePresigned, type Service, type SignatureClaim, unsupportedScheme } from './signature-claim.ts'
 import { formatTimestamp, signatureDoesNotMatch } from './signature-mismatch.ts'
 import { EMPTY_SHA256, findMatch, findSigningKey, rememberSigningKey, type SignedRequest } from './sigv4.ts'
 
 /** What a client that names no payload hash may have signed without our having to read the body first. */
 const UNNAMED_PAYLOADS = [EMPTY_SHA256, UNSIGNED_PAYLOAD] as const
 
+const TOKEN_HEADER = 'x-amz-security-token'
 const TIMESTAMP = /^\d{8}T\d{6}Z$/
 
 /** The query parameters of both kinds of presigned URL. */
@@ -59,6 +60,7 @@ export function authenticate(request: SignedRequest, settings: AuthenticationSet
   if (authorization !== undefined) {
     if (authorization === '') throw new S3Error('AccessDenied')
     if (fromQuery !== undefined && (fromQuery.values.has('X-Amz-Signature') || fromQuery.values.has('Signature'))) throw twoMechanisms()
+    if (fromQuery?.values.has('X-Amz-Security-Token') === true) throw tokenElsewhere()
     if (settings.signatureV2 === true && authorization.startsWith('AWS ')) return authenticateHeaderV2(request, authorization, findCredential, nowMs)
     return authenticateHeader(request, authorization, settings, findCredential, nowMs)
   }
@@ -96,8 +98,43 @@ function authenticateHeader(
   findCredential: FindCredential,
   nowMs: number,
 ): Authenticated {
-  const claim = parseAuthorization(authorization)
-  if (request.header('x-amz-security-token') !== undefined) throw new S3Error('InvalidToken')
+  const { claim, timestamp } = readSignedHeader(request, authorization, 's3', settings, nowMs)
+  const named = request.header('x-amz-content-sha256')
+  const payloads = named === undefined ? UNNAMED_PAYLOADS : [named]
+  const { identity, key, payload } = verify(request, claim, timestamp, payloads, named, settings, findCredential, request.header(TOKEN_HEADER))
+  // A body that was signed as empty, by a client that does not say so: curl 7.88 does it for every -T.
+  if (named === undefined && payload === EMPTY_SHA256 && hasBody(request)) throw missingPayloadHash()
+  return { identity, payload: decidePayload(request, payload, { key, timestamp, scope: claim.scope, seedSignature: claim.signature }) }
+}
+
+/**
+ * Who asks the token service, by the header alone; its clients sign the digest of the body without naming it.
+ * @param bodySha256 of the body, which was read
+ * @throws S3Error as above
+ */
+export function authenticateAction(
+  request: SignedRequest,
+  bodySha256: string,
+  settings: AuthenticationSettings,
+  findCredential: FindCredential,
+  nowMs: number,
+): Identity {
+  const authorization = request.header('authorization')
+  if (authorization === undefined || authorization === '') throw new S3Error('MissingAuthenticationToken')
+  const { claim, timestamp } = readSignedHeader(request, authorization, 'sts', settings, nowMs)
+  const named = request.header('x-amz-content-sha256')
+  if (named !== undefined && named !== bodySha256) throw new S3Error('XAmzContentSHA256Mismatch')
+  return verify(request, claim, timestamp, [bodySha256], bodySha256, settings, findCredential, request.header(TOKEN_HEADER)).identity
+}
+
+function readSignedHeader(
+  request: SignedRequest,
+  authorization: string,
+  service: Service,
+  settings: AuthenticationSettings,
+  nowMs: number,
+): { readonly claim: SignatureClaim; readonly timestamp: string } {
+  const claim = parseAuthorization(authorization, service)
   const amzDate = request.header('x-amz-date')
   // Only what both sides would write the same can be signed: a Date header is signed in the basic form.
   const signedMs = amzDate === undefined ? parseHttpDate(request.header('date') ?? '', nowMs) : parseTimestamp(amzDate, nowMs)
@@ -106,13 +143,7 @@ function authenticateHeader(
   if (Math.abs(nowMs - signedMs) > CLOCK_SKEW_MS_MAX) throw skewed(timestamp, nowMs)
   checkScope(claim, timestamp, settings)
   checkSignedNames(request, claim)
-
-  const named = request.header('x-amz-content-sha256')
-  const payloads = named === undefined ? UNNAMED_PAYLOADS : [named]
-  const { identity, key, payload } = verify(request, claim, timestamp, payloads, named, settings, findCredential)
-  // A body that was signed as empty, by a client that does not say so: curl 7.88 does it for every -T.
-  if (named === undefined && payload === EMPTY_SHA256 && hasBody(request)) throw missingPayloadHash()
-  return { identity, payload: decidePayload(request, payload, { key, timestamp, scope: claim.scope, seedSignature: claim.signature }) }
+  return { claim, timestamp }
 }
 
 function authenticateQuery(
@@ -141,7 +172,7 @@ function authenticateQuery(
     )
   }
   const claim = parsePresigned(credential, signedHeaders, signature)
-  if (values.has('X-Amz-Security-Token') || request.header('x-amz-security-token') !== undefined) throw new S3Error('InvalidToken')
+  if (request.header(TOKEN_HEADER) !== undefined) throw tokenElsewhere()
   const signedMs = parseTimestamp(timestamp, nowMs)
   if (signedMs === undefined) throw queryError("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
   const expiresSeconds = /^\d{1,9}$/.test(expires) ? Number(expires) : Number.POSITIVE_INFINITY
@@ -165,7 +196,7 @@ function authenticateQuery(
   const header = request.header('x-amz-content-sha256')
   const named = values.get('X-Amz-Content-Sha256') ?? (claim.signedNames.includes('x-amz-content-sha256') ? header : undefined) ?? UNSIGNED_PAYLOAD
   if (header !== undefined && header !== named) throw unsignedHeaders(['x-amz-content-sha256'])
-  const { identity, key, payload } = verify(request, claim, timestamp, [named], named, settings, findCredential)
+  const { identity, key, payload } = verify(request, claim, timestamp, [named], named, settings, findCredential, values.get('X-Amz-Security-Token'))
   return { identity, payload: decidePayload(request, payload, { key, timestamp, scope: claim.scope, seedSignature: claim.signature }) }
 }
 
@@ -177,9 +208,10 @@ function verify(
   named: string | undefined,
   settings: AuthenticationSettings,
   findCredential: FindCredential,
+  sessionToken: string | undefined,
 ): { identity: Identity; key: KeyObject; payload: string } {
   const { accessKeyId } = claim
-  const credential = findCredential(accessKeyId)
+  const credential = findCredential(accessKeyId, sessionToken)
   const key = credential === undefined ? DUMMY_KEY : findSigningKey(claim, credential.secretAccessKey)
   const match = findMatch(request, claim, timestamp, key, payloads, settings.publicHosts)
   if (credential === undefined) throw new S3Error('InvalidAccessKeyId', { detail: { AWSAccessKeyId: accessKeyId } })
@@ -198,6 +230,14 @@ function verify(
   }
   rememberSigningKey(claim, credential.secretAccessKey, key)
   return { identity: identityOf(credential), key, payload: match.payload }
+}
+
+/** A token stands where the rest of the signature does, and once. */
+function tokenElsewhere(): S3Error {
+  return new S3Error('InvalidToken', {
+    message:
+      'The session token of a presigned URL is its parameter X-Amz-Security-Token; that of any other request is the header x-amz-security-token.',
+  })
 }
 
 let lastTimestamp = ''

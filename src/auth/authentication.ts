@@ -23,8 +23,12 @@ export interface Authenticated {
   readonly payload: PayloadMode
 }
 
-/** `findCredential` of who checks: synchronous. */
-export type FindCredential = (accessKeyId: string) => Credential | undefined
+/**
+ * `findCredential` of who checks: synchronous. `sessionToken` is the one that came with the request: it is judged here, so that no kind of
+ * signature can forget it.
+ * @throws {S3Error} InvalidToken, ExpiredToken
+ */
+export type FindCredential = (accessKeyId: string, sessionToken: string | undefined) => Credential | undefined
 
 export const ANONYMOUS: Identity = { kind: 'anonymous', owner: { id: 'anonymous', displayName: 'anonymous' }, accessKeyId: undefined }
 
@@ -32,8 +36,14 @@ export const ANONYMOUS: Identity = { kind: 'anonymous', owner: { id: 'anonymous'
 export const DUMMY_SECRET = randomBytes(30).toString('base64')
 export const DUMMY_KEY: KeyObject = createSecretKey(randomBytes(32))
 
-export function identityOf({ isRoot, owner, accessKeyId, policy }: Credential): Identity {
-  return { kind: isRoot ? 'root' : 'key', owner, accessKeyId, ...(policy === undefined ? {} : { policy }) }
+export function identityOf({ isRoot, owner, accessKeyId, policy, session }: Credential): Identity {
+  return {
+    kind: isRoot ? 'root' : 'key',
+    owner,
+    accessKeyId,
+    ...(policy === undefined ? {} : { policy }),
+    ...(session === undefined ? {} : { session }),
+  }
 }
 
 export function isoSeconds(timeMs: number): string {
@@ -79,4 +89,9 @@ export function twoMechanisms(): S3Error {
       'or the Authorization header should be specified',
     detail: { ArgumentName: 'Authorization' },
   })
+}
+
+/** Signatures of version 2 leave parts of a request uncovered; nobody gets temporary credentials who could not sign better. */
+export function sessionNeedsV4(): S3Error {
+  return new S3Error('InvalidToken', { message: 'Temporary credentials need a signature of version 4. Please use AWS4-HMAC-SHA256.' })
 }

@@ -73,7 +73,7 @@ const PARTS_OF_A_WRITE = new Set(['s3:PutObjectAcl', 's3:PutObjectTagging'])
 /** What a decision may have to know. Each is looked up only where it counts: for most requests, nothing is. */
 export interface AccessRecords {
   policy(bucket: Bucket): Policy | undefined
-  /** Of a credential, from its text. */
+  /** Of a credential or a session, from its text. */
   policyOfKey(text: string): Policy
   ownership(bucket: Bucket): ObjectOwnership
   /** The ACL of the bucket; undefined: nobody but its owner. */
@@ -114,9 +114,23 @@ export interface AccessQuestion {
 }
 
 /** What needs no question at all: an owner, without limits, in a bucket that says nothing. */
-export function isPlainOwner({ kind, owner, policy }: Identity, bucket: Bucket | undefined): boolean {
-  if (bucket === undefined || bucket.configNames !== '' || policy !== undefined) return false
+export function isPlainOwner(identity: Identity, bucket: Bucket | undefined): boolean {
+  if (bucket === undefined || bucket.configNames !== '' || isLimited(identity)) return false
+  const { kind, owner } = identity
   return kind === 'root' || (kind === 'key' && owner.id === bucket.ownerId)
+}
+
+/** Whether a policy takes away from what its owner may. */
+export function isLimited({ policy, session }: Identity): boolean {
+  return policy !== undefined || session?.policy !== undefined
+}
+
+/** Policies that only take away: what one of them does not allow nothing else does. */
+function limitsOf({ policy, session }: Identity): readonly (readonly [whose: string, text: string])[] {
+  const limits: (readonly [string, string])[] = []
+  if (policy !== undefined) limits.push(['the policy of the key', policy])
+  if (session?.policy !== undefined) limits.push(['the policy of the session', session.policy])
+  return limits
 }
 
 export function isAllowed(question: AccessQuestion, records: AccessRecords, anonymous: 'off' | 'read' | 'write'): boolean {
@@ -127,12 +141,11 @@ export function isAllowed(question: AccessQuestion, records: AccessRecords, anon
 function refusal(question: AccessQuestion, records: AccessRecords, anonymous: 'off' | 'read' | 'write'): string | undefined {
   const { identity, action, bucket } = question
   if (isPlainOwner(identity, bucket)) return undefined
-  // the policy of a key only takes away: what it does not allow nothing else does
-  if (identity.policy !== undefined) {
-    const ofKey = records.policyOfKey(identity.policy)
-    const verdict = evaluate(ofKey, policyQuestion(question))
-    if (verdict === 'silent') return 'the policy of the key does not allow it'
-    if (verdict === 'deny') return deniedBy('the policy of the key', ofKey, question)
+  for (const [whose, text] of limitsOf(identity)) {
+    const limit = records.policyOfKey(text)
+    const verdict = evaluate(limit, policyQuestion(question))
+    if (verdict === 'silent') return `${whose} does not allow it`
+    if (verdict === 'deny') return deniedBy(whose, limit, question)
   }
   if (bucket === undefined) return identity.kind !== 'anonymous' || allowsAnonymous(anonymous, action) ? undefined : NOT_SIGNED
   const isBucketOwner = identity.kind === 'root' || (identity.kind === 'key' && identity.owner.id === bucket.ownerId)
@@ -147,7 +160,7 @@ function refusal(question: AccessQuestion, records: AccessRecords, anonymous: 'o
     (isAllowedByPolicy && !isRestricted) ||
     isAllowedByOwnership(question, bucket, isBucketOwner, records) ||
     (identity.kind === 'anonymous' && allowsAnonymous(anonymous, action))
-  const seesAll = isBucketOwner && identity.policy === undefined
+  const seesAll = isBucketOwner && !isLimited(identity)
   if (!seesAll && isAbsentFromRead(question, bucket, records))
     return mayList(question, records, anonymous) ? undefined : 'nothing is there, and it may not list'
   if (isLetIn) return undefined
@@ -161,11 +174,11 @@ function deniedBy(whose: string, policy: Policy, question: AccessQuestion): stri
   return `${whose} denies it: statement ${denyingStatement(policy, policyQuestion(question)) ?? 'unknown'}`
 }
 
-/** Whether a policy denies it in so many words, that of the key or that of the bucket. */
+/** Whether a policy denies it in so many words, that of the key, that of the session or that of the bucket. */
 export function isDenied(question: AccessQuestion, records: AccessRecords): boolean {
   const { identity, bucket } = question
   const ofBucket = bucket === undefined ? undefined : records.policy(bucket)
-  const policies = [ofBucket, identity.policy === undefined ? undefined : records.policyOfKey(identity.policy)]
+  const policies = [ofBucket, ...limitsOf(identity).map(([, text]) => records.policyOfKey(text))]
   return policies.some((policy) => policy !== undefined && evaluate(policy, policyQuestion(question)) === 'deny')
 }
 

@@ -161,7 +161,7 @@ function parseConditions(value: unknown, where: string, hasVariables: boolean): 
  */
 const CONDITION_KEY = new RegExp(
   `^(?:${[
-    'aws:(?:CurrentTime|EpochTime|PrincipalAccount|PrincipalArn|PrincipalType|Referer|ResourceAccount|SecureTransport|SourceIp|SourceAccount|SourceArn|UserAgent|userid|username)',
+    'aws:(?:CurrentTime|EpochTime|PrincipalAccount|PrincipalArn|PrincipalType|Referer|ResourceAccount|SecureTransport|SourceIp|SourceAccount|SourceArn|TokenIssueTime|UserAgent|userid|username)',
     's3:(?:authType|delimiter|max-keys|prefix|signatureAge|signatureversion|VersionId|ResourceAccount|LocationConstraint)',
     's3:(?:if-match|if-none-match|ObjectCreationOperation)',
     's3:object-lock-(?:mode|legal-hold|retain-until-date|remaining-retention-days)',

@@ -9,7 +9,8 @@ export interface SignatureClaim {
   /** yyyymmdd of the credential scope. */
   readonly date: string
   readonly region: string
-  /** date/region/s3/aws4_request. */
+  readonly service: Service
+  /** date/region/service/aws4_request. */
   readonly scope: string
   /** The Credential as sent: access key id and scope. */
   readonly credential: string
@@ -19,6 +20,9 @@ export interface SignatureClaim {
   /** 64 lower-case hex digits. */
   readonly signature: string
 }
+
+/** Of the credential scope: a signature for one says nothing to the other. */
+export type Service = 's3' | 'sts'
 
 export const ALGORITHM = 'AWS4-HMAC-SHA256'
 export const TERMINATOR = 'aws4_request'
@@ -44,14 +48,14 @@ function malformed(presigned: boolean, message: string): S3Error {
     : new S3Error('AuthorizationHeaderMalformed', { message: `The authorization header is malformed; ${message}` })
 }
 
-function readClaim(presigned: boolean, credential: string, signedHeaders: string, signature: string): SignatureClaim {
+function readClaim(presigned: boolean, wanted: Service, credential: string, signedHeaders: string, signature: string): SignatureClaim {
   const parts = credential.split('/', 6)
   const [accessKeyId = '', date = '', region = '', service, terminator] = parts
   if (parts.length !== 5) throw malformed(presigned, 'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".')
   if (!ACCESS_KEY_ID.test(accessKeyId)) throw new S3Error('InvalidAccessKeyId')
   if (!SCOPE_DATE.test(date)) throw malformed(presigned, 'the date of the Credential is not of the form YYYYMMDD.')
   if (!REGION.test(region)) throw malformed(presigned, 'the region of the Credential is not valid.')
-  if (service !== 's3') throw malformed(presigned, 'incorrect service. This endpoint belongs to "s3".')
+  if (service !== wanted) throw malformed(presigned, `incorrect service. This endpoint belongs to "${wanted}".`)
   if (terminator !== TERMINATOR) throw malformed(presigned, 'incorrect terminal. This endpoint uses "aws4_request".')
   if (!HEADER_NAMES.test(signedHeaders)) throw malformed(presigned, 'SignedHeaders must be lower-case header names joined with ";".')
   const signedNames = signedHeaders.split(';', SIGNED_HEADERS_MAX + 1)
@@ -60,7 +64,8 @@ function readClaim(presigned: boolean, credential: string, signedHeaders: string
     if ((signedNames[at] ?? '') <= (signedNames[at - 1] ?? '')) throw malformed(presigned, 'SignedHeaders must be sorted, each name once.')
   }
   if (!SIGNATURE.test(signature)) throw malformed(presigned, 'the Signature must be 64 lower-case hexadecimal digits.')
-  return { presigned, accessKeyId, date, region, scope: `${date}/${region}/s3/${TERMINATOR}`, credential, signedHeaders, signedNames, signature }
+  const scope = `${date}/${region}/${service}/${TERMINATOR}`
+  return { presigned, accessKeyId, date, region, service, scope, credential, signedHeaders, signedNames, signature }
 }
 
 /**
@@ -68,18 +73,18 @@ function readClaim(presigned: boolean, credential: string, signedHeaders: string
  * @throws InvalidRequest for version 2 and foreign schemes, NotImplemented for asymmetric signatures, AuthorizationHeaderMalformed,
  * InvalidAccessKeyId
  */
-export function parseAuthorization(authorization: string): SignatureClaim {
+export function parseAuthorization(authorization: string, service: Service = 's3'): SignatureClaim {
   const beforeSignature = authorization.slice(0, -SIGNATURE_CHARS)
   const recent = recentClaims.get(beforeSignature)
   const signature = authorization.slice(-SIGNATURE_CHARS)
-  if (recent !== undefined && SIGNATURE.test(signature)) return { ...recent, signature }
-  const claim = readAuthorization(authorization)
+  if (recent?.service === service && SIGNATURE.test(signature)) return { ...recent, signature }
+  const claim = readAuthorization(authorization, service)
   // Only where the signature stands last may another one be put in its place.
   if (claim.signature === signature && beforeSignature.length <= RECENT_CLAIM_CHARS_MAX) recentClaims.set(beforeSignature, claim)
   return claim
 }
 
-function readAuthorization(authorization: string): SignatureClaim {
+function readAuthorization(authorization: string, service: Service): SignatureClaim {
   const space = authorization.indexOf(' ')
   const scheme = space === -1 ? authorization : authorization.slice(0, space)
   if (scheme !== ALGORITHM) throw unsupportedScheme(scheme)
@@ -96,7 +101,7 @@ function readAuthorization(authorization: string): SignatureClaim {
   if (credential === undefined || signedHeaders === undefined || signature === undefined) {
     throw malformed(false, 'it must hold Credential, SignedHeaders and Signature.')
   }
-  return readClaim(false, credential, signedHeaders, signature)
+  return readClaim(false, service, credential, signedHeaders, signature)
 }
 
 /** Signature version 2 and every scheme that is not AWS4-HMAC-SHA256, by name. */
@@ -111,5 +116,5 @@ export function unsupportedScheme(scheme: string): S3Error {
 
 /** Reads the claim of a presigned URL from its query values. @throws AuthorizationQueryParametersError, InvalidAccessKeyId */
 export function parsePresigned(credential: string, signedHeaders: string, signature: string): SignatureClaim {
-  return readClaim(true, credential, signedHeaders, signature)
+  return readClaim(true, 's3', credential, signedHeaders, signature)
 }

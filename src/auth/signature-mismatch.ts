@@ -37,7 +37,7 @@ export function signatureDoesNotMatch(mismatch: Mismatch): S3Error {
   const parts = canonicalParts(request, claim, payload)
   const canonical = canonicalText(parts)
   const text = stringToSign(timestamp, claim.scope, canonical)
-  const shown = withoutCustomerKeys(canonical)
+  const shown = withoutSecrets(canonical)
   return new S3Error('SignatureDoesNotMatch', {
     detail: {
       AWSAccessKeyId: claim.accessKeyId,
@@ -52,9 +52,9 @@ export function signatureDoesNotMatch(mismatch: Mismatch): S3Error {
   })
 }
 
-/** Errors are logged and passed on by those who get them: the key of an encryption does not belong there. */
-function withoutCustomerKeys(canonical: string): string {
-  return canonical.replace(/(server-side-encryption-customer-key[=:])[^&\r\n]*/gi, '$1(not shown)')
+/** Errors are logged and passed on by those who get them: keys of encryption and session tokens do not belong there. */
+function withoutSecrets(canonical: string): string {
+  return canonical.replace(/(server-side-encryption-customer-key[=:]|x-amz-security-token[=:])[^&\r\n]*/gi, '$1(not shown)')
 }
 
 function hexBytes(latin1: string): string {
@@ -102,10 +102,11 @@ function guessCause(mismatch: Mismatch, parts: CanonicalParts): string {
   }
   const method = METHODS.find((name) => name !== request.method && fits({ method: name }))
   if (method !== undefined) return `The signature is for the method ${method}, but the request is a ${request.method}.`
-  if (claim.region !== region && fits({}, timestamp, deriveSigningKey(secret, claim.date, region))) {
+  if (claim.region !== region && fits({}, timestamp, deriveSigningKey(secret, claim.date, region, claim.service))) {
     return `The Credential names the region ${claim.region}, but the key was derived for ${region}.`
   }
-  if (fits({}, timestamp, deriveSigningKey(secret, claim.date, claim.region, ''))) return 'The key was derived without the service; it must be s3.'
+  if (fits({}, timestamp, deriveSigningKey(secret, claim.date, claim.region, '')))
+    return `The key was derived without the service; it must be ${claim.service}.`
   const otherTime = dateHeaderTimestamp(header('date'))
   if (otherTime !== undefined && otherTime !== timestamp && fits({}, otherTime)) {
     return 'The signature was made for the time in the Date header, but x-amz-date comes first. Send one of them, or the same time in both.'

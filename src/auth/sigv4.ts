@@ -210,7 +210,7 @@ export function deriveSigningKey(secret: string, date: string, region: string, s
 /** The key of this secret, day and region; from the cache if `rememberSigningKey` put it there and the secret has not changed. */
 export function findSigningKey(claim: SignatureClaim, secret: string): KeyObject {
   const entry = signingKeys.get(claim.credential)
-  return entry !== undefined && entry.secret === secret ? entry.key : deriveSigningKey(secret, claim.date, claim.region)
+  return entry !== undefined && entry.secret === secret ? entry.key : deriveSigningKey(secret, claim.date, claim.region, claim.service)
 }
 
 /** Only keys that verified a signature are kept: a stranger cannot push out those in use. */

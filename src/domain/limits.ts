@@ -71,6 +71,16 @@ export const BLOB_UPLOADS_MAX = 256
 export const CONNECTIONS_RESERVE = 100
 /** Clock difference between a signature and us. https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html */
 export const CLOCK_SKEW_MS_MAX = 15 * 60 * 1000
+/** Life of temporary credentials, in seconds. https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html and API_GetSessionToken.html */
+export const SESSION_SECONDS_MIN = 900
+export const ROLE_SESSION_SECONDS_MAX = 12 * 3600
+export const SESSION_SECONDS_MAX = 36 * 3600
+/** Policy of a session, in UTF-16 code units. Same source. */
+export const SESSION_POLICY_LENGTH_MAX = 2048
+/** A token travels in each request, in a header or in a URL, which share `HEADER_BYTES_MAX` with all else. */
+export const SESSION_TOKEN_CHARACTERS_MAX = 4 * KIB
+/** The form that asks for one: a policy whose every character is escaped, and some names. */
+export const TOKEN_REQUEST_BYTES_MAX = 64 * KIB
 /** Life of a presigned URL. https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html */
 export const PRESIGN_SECONDS_MAX = 7 * 24 * 3600
 /** One chunk header line of aws-chunked, extensions included. */

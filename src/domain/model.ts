@@ -14,6 +14,21 @@ export interface Identity {
   readonly accessKeyId: string | undefined
   /** The policy of the credential, as JSON: nothing that it does not allow is allowed by anything else. undefined: the credential has none. */
   readonly policy?: string
+  /** Signed with temporary credentials: it is the key that made them, cut by the policy of the session. */
+  readonly session?: Session
+}
+
+/** Temporary credentials that a key made for itself or for somebody else. */
+export interface Session {
+  readonly accessKeyId: string
+  /** What AssumeRole was told to call it. */
+  readonly name?: string
+  /** The last part of the ARN that AssumeRole was told: a name, and nothing else. */
+  readonly role?: string
+  readonly issuedMs: number
+  readonly expiresMs: number
+  /** As JSON: what it does not allow the session may not, whatever its key may. undefined: the session may do all that its key may. */
+  readonly policy?: string
 }
 
 /** An access key with its secret and its owner. */
@@ -25,6 +40,8 @@ export interface Credential {
   readonly policy?: string
   /** From then on it is as if it were not there. */
   readonly expiresMs?: number
+  /** The secret is that of this session, and all else is that of the key that made it. */
+  readonly session?: Session
 }
 
 export type VersioningState = 'unversioned' | 'enabled' | 'suspended'

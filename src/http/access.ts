@@ -189,6 +189,9 @@ function factOf(about: FactsAbout, name: string): string | readonly string[] | u
       return String(Math.floor(nowMs / 1000))
     case 'aws:principaltype':
       return identity.kind === 'anonymous' ? 'Anonymous' : identity.kind === 'root' ? 'Account' : 'User'
+    case 'aws:tokenissuetime':
+      return identity.session === undefined ? undefined : new Date(identity.session.issuedMs).toISOString()
+    // a session is the key that made it: a policy that names the key means its sessions, too
     case 'aws:userid':
       return identity.kind === 'anonymous' ? 'anonymous' : identity.accessKeyId
     case 'aws:username':

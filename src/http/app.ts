@@ -18,6 +18,7 @@ import { virtualBucket } from './request.ts'
 import { ClientGoneError, type HttpRequestBody } from './request-body.ts'
 import { endWithError, errorResponse, readFirst, type S3Response, sendResponse } from './response.ts'
 import type { Services } from './services.ts'
+import { asStsError, stsErrorResponse } from './sts/answer.ts'
 
 /** No bucket has such a name. */
 const OWN_PATHS = '/-/'
@@ -84,15 +85,18 @@ export function createServer(services: Services, options: ServerOptions = {}): S
     const startedMs = performance.now()
     const requestId = nextRequestId()
     const answered: Answered = {
+      requestId,
       operation: 'Unknown',
       bucket: undefined,
       key: undefined,
       accessKeyId: undefined,
       ownerId: undefined,
+      session: undefined,
       claimedKeyId: undefined,
       request: undefined,
       refusal: undefined,
-      isKeyExpired: false,
+      endedBecause: undefined,
+      isForSts: false,
       isConditional: false,
       body: undefined,
       peer: peerOf(message, services.config.trustedProxies),
@@ -252,18 +256,19 @@ function slowDown(): S3Error {
 
 function errorAnswer(services: Services, error: unknown, message: IncomingMessage, requestId: string, answered: Answered): S3Response {
   if (error instanceof ClientGoneError) throw error
-  const accept = message.headers.accept
-  const resource = (message.url ?? '').split('?', 1)[0] ?? ''
-  if (error instanceof S3Error) {
-    answered.refusal = error
-    const told = services.config.compatibility === 'rgw' ? asCephAnswers(error, answered.operation) : error
-    return errorResponse(told, accept, requestId, resource)
+  const tell = (refusal: S3Error): S3Response => {
+    if (answered.isForSts) return stsErrorResponse(asStsError(refusal), requestId)
+    return errorResponse(refusal, message.headers.accept, requestId, (message.url ?? '').split('?', 1)[0] ?? '')
   }
-  if (error instanceof OverloadedError) return errorResponse(slowDown(), accept, requestId, resource)
-  if (error instanceof StorageFullError) return errorResponse(new S3Error('InsufficientStorage'), accept, requestId, resource)
+  if (error instanceof S3Error) {
+    answered.refusal = answered.isForSts ? asStsError(error) : error
+    return tell(services.config.compatibility === 'rgw' ? asCephAnswers(error, answered.operation) : error)
+  }
+  if (error instanceof OverloadedError) return tell(slowDown())
+  if (error instanceof StorageFullError) return tell(new S3Error('InsufficientStorage'))
   if (error instanceof StorageBusyError || error instanceof StorageReadOnlyError) {
     services.log.error(error.message, { err: error.cause, requestId, operation: answered.operation })
-    return errorResponse(error instanceof StorageBusyError ? slowDown() : new S3Error('ServiceUnavailable'), accept, requestId, resource)
+    return tell(error instanceof StorageBusyError ? slowDown() : new S3Error('ServiceUnavailable'))
   }
   if (error instanceof DamagedBytesError) {
     const { bucket, key } = answered
@@ -275,10 +280,10 @@ function errorAnswer(services: Services, error: unknown, message: IncomingMessag
         foundBy: 'read',
         places: [{ ...(bucket && { bucket }), ...(key && { key }) }],
       })
-    return errorResponse(new S3Error('InternalError', { message: DAMAGED_MESSAGE }), accept, requestId, resource)
+    return tell(new S3Error('InternalError', { message: DAMAGED_MESSAGE }))
   }
   services.log.error('internal error', { err: error, requestId, operation: answered.operation })
-  return errorResponse(new S3Error('InternalError'), accept, requestId, resource)
+  return tell(new S3Error('InternalError'))
 }
 
 const DAMAGED_MESSAGE = 'The stored bytes of this object are damaged, and are not served. Write it again, or restore it from a backup.'

@@ -1,4 +1,5 @@
 /** What the access log tells of a request: who, what, from where, and why not. Names and places, and no value that could be a secret. */
+import type { Identity, Session } from '../domain/model.ts'
 import type { AccessRecord } from '../telemetry.ts'
 import type { Answered } from './dispatch.ts'
 import type { S3Request } from './request.ts'
@@ -9,7 +10,7 @@ const CONDITION = /^(?:if-(?:match|none-match|modified-since|unmodified-since|ra
 
 /** @param versionId that the answer names */
 export function auditOf(answered: Answered, versionId: string | undefined): Audit {
-  const { operation, bucket, key, accessKeyId, ownerId, claimedKeyId, request, refusal, isKeyExpired, peer } = answered
+  const { operation, bucket, key, accessKeyId, ownerId, session, claimedKeyId, request, refusal, endedBecause, peer } = answered
   return {
     operation,
     bucket,
@@ -19,17 +20,25 @@ export function auditOf(answered: Answered, versionId: string | undefined): Audi
     conditions: request === undefined ? undefined : conditionsOf(request),
     accessKeyId,
     ownerId,
+    session,
     // whose signature held is known by now
     claimedKeyId: accessKeyId === undefined ? claimedKeyId : undefined,
     address: peer.address,
     code: refusal?.code,
-    reason:
-      refusal === undefined
-        ? undefined
-        : isKeyExpired
-          ? 'the key has expired'
-          : (refusal.reason ?? (refusal.status === 403 ? refusal.message : undefined)),
+    reason: refusal === undefined ? undefined : (endedBecause ?? refusal.reason ?? (refusal.status === 403 ? refusal.message : undefined)),
   }
+}
+
+/** From now on it is known who asks. */
+export function tellWho(answered: Answered, { kind, owner, accessKeyId, session }: Identity): void {
+  answered.accessKeyId = accessKeyId
+  answered.ownerId = kind === 'anonymous' ? undefined : owner.id
+  if (session !== undefined) tellSession(answered, session)
+}
+
+/** The session that asks, or that the request has made. */
+export function tellSession(answered: Answered, { accessKeyId, name }: Session): void {
+  answered.session = name === undefined ? accessKeyId : `${accessKeyId}/${name}`
 }
 
 function conditionsOf(request: S3Request): string | undefined {

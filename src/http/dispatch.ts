@@ -3,16 +3,20 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { authenticate } from '../auth/authenticate.ts'
 import { authenticateForm } from '../auth/authenticate-form.ts'
 import { twoMechanisms } from '../auth/authentication.ts'
-import { allowsAnonymous } from '../auth/authorize.ts'
+import { allowsAnonymous, isLimited } from '../auth/authorize.ts'
+import type { PayloadMode } from '../auth/aws-chunked.ts'
+import { UNSIGNED } from '../auth/payload-mode.ts'
 import { OVERWRITE_OBJECT } from '../auth/s3-actions.ts'
 import { parseEntityTagCondition } from '../domain/etag.ts'
 import { type Bucket, type Credential, hasConfig, type Identity } from '../domain/model.ts'
 import { bucketNameProblem, checkKey } from '../domain/names.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { permissions } from './access.ts'
+import { tellWho } from './audit.ts'
 import { POLICY_CONFIG } from './bucket-settings.ts'
 import { type BucketCall, type BucketNameCall, type FormCall, may, type ObjectCall, requiredBucket, type ServiceCall } from './call.ts'
 import { preflight } from './cors.ts'
+import { type CredentialNotes, findCredential } from './credentials.ts'
 import { findOperation, type NamedOperation, type Operation } from './operations.ts'
 import type { Peer } from './peer.ts'
 import { asksForConditions } from './preconditions.ts'
@@ -21,22 +25,26 @@ import { HttpRequestBody } from './request-body.ts'
 import type { S3Response } from './response.ts'
 import { screenHeaders } from './screening.ts'
 import type { ServerSettings, Services } from './services.ts'
+import { answerSts, isStsRequest } from './sts/answer.ts'
 
 /** What the log and the metrics are told of a request, as far as it came. */
-export interface Answered {
+export interface Answered extends CredentialNotes {
+  readonly requestId: string
   operation: string
   bucket: string | undefined
   key: string | undefined
   accessKeyId: string | undefined
   /** Whose key it is. */
   ownerId: string | undefined
+  /** The session that signed, or that was made: its access key id and its name. */
+  session: string | undefined
   /** The key that a signature names which did not hold. */
   claimedKeyId: string | undefined
   /** As it was read, for what else the log tells of it; of a form, what its fields say. */
   request: S3Request | undefined
   refusal: S3Error | undefined
-  /** The signature names a key whose time is over, which is refused like one that there never was. */
-  isKeyExpired: boolean
+  /** Errors are told in the words of STS. */
+  isForSts: boolean
   /** Whether conditions were asked for, and the request came as far as their being judged. */
   isConditional: boolean
   body: HttpRequestBody | undefined
@@ -62,35 +70,36 @@ export async function dispatch(
     answered.operation = 'Preflight'
     return preflight(services, request)
   }
+  const openBody = (payload: PayloadMode): HttpRequestBody => {
+    const body = new HttpRequestBody(message, response, payload, lengthOf(request))
+    answered.body = body
+    bodies.set(body, response)
+    return body
+  }
+  if (isStsRequest(request)) {
+    answered.isForSts = true
+    return answerSts(services, request, openBody(UNSIGNED), answered, nowMs)
+  }
   const operation = findOperation(request)
   if (operation.kind !== 'no-row') answered.operation = operation.found.name
 
-  const findKey = (accessKeyId: string): Credential | undefined => {
+  const findKey = (accessKeyId: string, sessionToken: string | undefined): Credential | undefined => {
     answered.claimedKeyId = accessKeyId
-    return findCredential(services, accessKeyId, nowMs, answered)
+    return findCredential(services, accessKeyId, sessionToken, nowMs, answered)
   }
   const { identity, payload } = authenticate(request, signingSettings(request, config), findKey, nowMs)
-  const contentLength = request.header('content-length')
-  const body = new HttpRequestBody(
-    message,
-    response,
-    payload,
-    contentLength === undefined ? (request.header('transfer-encoding') === undefined ? 0 : undefined) : Number(contentLength),
-  )
-  answered.body = body
-  bodies.set(body, response)
+  const body = openBody(payload)
 
   const row = operation.kind === 'no-row' ? undefined : operation.found.operation
   const action = operation.kind === 'no-row' ? 's3:Unknown' : actionOf(operation.found, request)
   const createsObject = row?.createsObject === true
   const enter = (who: Identity, asked: S3Request, key: string | undefined): Entered => {
-    answered.accessKeyId = who.accessKeyId
-    answered.ownerId = who.kind === 'anonymous' ? undefined : who.owner.id
+    tellWho(answered, who)
     const bucket = findBucketFor(services, request, who, row, action)
     const own = key === undefined ? undefined : { key, versionId: versionIdOf(asked) }
     const { allow, denies } = permissions({ services, request: asked, peer: answered.peer, identity: who, nowMs, createsObject }, bucket, own)
-    // only a policy can tell one key from another, that of the bucket or that of the credential
-    const isPolicyAsked = who.policy !== undefined || (bucket !== undefined && hasConfig(bucket, POLICY_CONFIG))
+    // only a policy can tell one key from another, that of the bucket, of the credential or of the session
+    const isPolicyAsked = isLimited(who) || (bucket !== undefined && hasConfig(bucket, POLICY_CONFIG))
     if (row?.isPerKey !== true || !isPolicyAsked) allow(action, bucket)
     checkExpectedOwner(request, bucket)
     // who may not read an object must not learn its ETag by guessing
@@ -180,25 +189,11 @@ function checkBucketName(name: string): void {
     throw new S3Error('InvalidBucketName', { message: `The specified bucket is not valid: ${problem}`, detail: { BucketName: name } })
 }
 
-const USE_NOTED_MS = 3_600_000
-const noted = new Map<string, number>()
-const NOTED_MAX = 10_000
-
-/** An expired one is as good as revoked. */
-function findCredential({ rootCredential, stores, log }: Services, accessKeyId: string, nowMs: number, answered: Answered): Credential | undefined {
-  if (accessKeyId === rootCredential.accessKeyId) return rootCredential
-  const found = stores.metadata.findCredential(accessKeyId)
-  if (found === undefined) return undefined
-  if (found.expiresMs !== undefined && found.expiresMs <= nowMs) {
-    answered.isKeyExpired = true
-    return undefined
-  }
-  if (nowMs - (noted.get(accessKeyId) ?? 0) >= USE_NOTED_MS) {
-    if (noted.size >= NOTED_MAX) noted.clear()
-    noted.set(accessKeyId, nowMs)
-    stores.metadata.noteCredentialUse(accessKeyId, nowMs).catch((error: unknown) => log.debug('use of a key not noted', { err: error }))
-  }
-  return found
+/** undefined: the client does not say. */
+function lengthOf(request: S3Request): number | undefined {
+  const text = request.header('content-length')
+  if (text !== undefined) return Number(text)
+  return request.header('transfer-encoding') === undefined ? 0 : undefined
 }
 
 function actionOf({ operation }: NamedOperation, request: S3Request): string {

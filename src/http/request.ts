@@ -170,7 +170,8 @@ function checkFraming(headers: ReadonlyMap<string, string>, httpVersion: string)
 /** reg-name or IP literal, with an optional port; no user information, no path. */
 const HOST = /^(?:[A-Za-z0-9._~%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?$/
 
-function parseQuery(rawQuery: string): (readonly [string, string])[] {
+/** @throws {S3Error} InvalidURI, InvalidRequest (too many) */
+export function parseQuery(rawQuery: string): (readonly [string, string])[] {
   const parts = rawQuery.split('&')
   if (parts.length > QUERY_PARAMETERS_MAX) throw new S3Error('InvalidRequest', { message: 'The request has too many query parameters.' })
   const query: (readonly [string, string])[] = []

@@ -3,7 +3,8 @@ import test from 'ava'
 import { parseSecretAccessKey } from '../../src/config.ts'
 import { createKey } from '../kit/documents.ts'
 import { createBucket, expectStatus, md5Base64, presignedUrl, putObject, request, type S3Request, xmlText } from '../kit/s3.ts'
-import { type RunningServer, startServer } from '../kit/server.ts'
+import { ACCESS_KEY_ID, type RunningServer, startServer } from '../kit/server.ts'
+import { callSts, makeSession, type SessionCredential } from '../kit/sts.ts'
 
 type Line = Readonly<Record<string, unknown>>
 
@@ -157,4 +158,31 @@ test('a key whose time is over is refused as one that there never was, and the l
     t.notRegex(answer.text, /expired/)
   })
   t.like(lines.at(-1), { code: 'InvalidAccessKeyId', reason: 'the key has expired' })
+})
+
+test('a line tells the session beside its key, and that which AssumeRole has made; a token and what it holds stand in no line', async (t) => {
+  let session: SessionCredential | undefined
+  const { lines, text } = await watched(async (server) => {
+    const bucket = await createBucket(server)
+    session = await makeSession(server, server, {
+      RoleSessionName: 'ann@host',
+      Policy: '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*"}]}',
+    })
+    await request(server, { bucket, credential: session })
+    await request(server, { bucket, credential: session, sign: 'presign', key: 'denied' })
+    const { sessionToken: _token, ...bare } = session
+    await request(server, { bucket, credential: bare })
+    await callSts(server, { Action: 'GetSessionToken' }, { credential: session })
+    await callSts(server, { Action: 'AssumeRole' }, { credential: { ...session, secretAccessKey: 'wrong' } })
+  })
+  const name = `${session?.accessKeyId}/ann@host`
+  const [made, listed, denied, bare, refused, unproved] = lines.slice(-6)
+  t.like(made, { operation: 'AssumeRole', status: 200, accessKeyId: ACCESS_KEY_ID, session: name })
+  t.like(listed, { operation: 'ListObjects', status: 200, accessKeyId: ACCESS_KEY_ID, session: name })
+  t.like(denied, { status: 403, session: name, code: 'AccessDenied', reason: 's3:GetObject: the policy of the session does not allow it' })
+  t.like(bare, { status: 403, claimedKeyId: session?.accessKeyId, reason: 'temporary credentials came without their session token' })
+  t.like(refused, { operation: 'GetSessionToken', status: 403, session: name, code: 'AccessDenied' })
+  t.like(unproved, { operation: 'AssumeRole', status: 403, claimedKeyId: session?.accessKeyId, code: 'SignatureDoesNotMatch' })
+  t.is(unproved?.['session'], undefined)
+  for (const secret of [session?.sessionToken, session?.secretAccessKey, 's3:ListBucket"']) t.false(text.includes(secret ?? ''))
 })

@@ -11,6 +11,8 @@ import type { RunningServer } from './server.ts'
 export interface ClientCredential {
   readonly accessKeyId: string
   readonly secretAccessKey: string
+  /** Of temporary credentials: it is sent, and signed, with each request. */
+  readonly sessionToken?: string
 }
 
 /** A body that is sent while the test goes on: its chunks come when the generator yields them. */
@@ -138,6 +140,7 @@ export function signRequest(server: Signer, options: S3Request): SignedTarget {
   else if (method === 'PUT' || method === 'POST') headers['content-length'] ??= '0'
 
   const sign = options.sign ?? 'header'
+  const { sessionToken } = credential as ClientCredential
   if (sign === 'none') return { method, target: joinTarget(path, query), headers }
 
   if (sign === 'presign') {
@@ -152,10 +155,12 @@ export function signRequest(server: Signer, options: S3Request): SignedTarget {
       ['X-Amz-Expires', String(PRESIGN_SECONDS)],
       ['X-Amz-SignedHeaders', signedNames.join(';')],
     ]
+    if (sessionToken !== undefined) signedQuery.push(['X-Amz-Security-Token', sessionToken])
     const signature = signatureOf({ method, path, query: signedQuery, headers, signedNames, payload: UNSIGNED, signedAt, scope, credential })
     return { method, target: joinTarget(path, [...signedQuery, ['X-Amz-Signature', signature]]), headers }
   }
 
+  if (sessionToken !== undefined) headers['x-amz-security-token'] ??= sessionToken
   headers['x-amz-date'] ??= signedAt
   headers['x-amz-content-sha256'] ??= payloadHash(options.body)
   const unsigned = new Set(['accept', 'connection', 'content-length', 'expect', 'transfer-encoding', 'user-agent'])

@@ -107,8 +107,7 @@ export async function answerObject(call: ReadCall, withContent: boolean): Promis
  * @throws {S3Error} AccessDenied
  */
 function checkServed(call: ReadCall, served: ObjectVersion): void {
-  const { identity, bucket, key } = call
-  if (identity.kind === 'root' || identity.owner.id === bucket.ownerId) return
+  const { bucket, key } = call
   const versionId = readVersionId(call)
   const action = versionId === undefined ? 's3:GetObject' : 's3:GetObjectVersion'
   call.allow(action, bucket, { key, versionId: versionId ?? served.versionId, version: ownedVersion(served) })
