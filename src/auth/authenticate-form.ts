@@ -8,6 +8,7 @@ import {
   DUMMY_SECRET,
   type FindCredential,
   identityOf,
+  lookUp,
   sessionNeedsV4,
 } from './authentication.ts'
 import { ACCESS_KEY_ID, ALGORITHM, parsePresigned, type SignatureClaim, unsupportedScheme } from './signature-claim.ts'
@@ -62,7 +63,7 @@ function authenticateV4(
   const claim = readClaim(credentialText, required(fields, 'x-amz-signature'))
   if (!TIMESTAMP.test(timestamp)) throw invalid("x-amz-date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"", 'x-amz-date')
   inWordsOfForms(() => checkScope(claim, timestamp, settings))
-  const credential = findCredential(claim.accessKeyId, fields.get(TOKEN_FIELD))
+  const credential = lookUp(findCredential, claim.accessKeyId, fields.get(TOKEN_FIELD))
   const key = credential === undefined ? DUMMY_KEY : findSigningKey(claim, credential.secretAccessKey)
   const matches = signatureMatches(key, policy, claim.signature)
   if (credential === undefined) throw new S3Error('InvalidAccessKeyId', { detail: { AWSAccessKeyId: claim.accessKeyId } })
@@ -75,7 +76,7 @@ function authenticateV2(fields: ReadonlyMap<string, string>, policy: string, fin
   const accessKeyId = required(fields, 'awsaccesskeyid', 'AWSAccessKeyId')
   const signature = required(fields, 'signature')
   if (!ACCESS_KEY_ID.test(accessKeyId)) throw new S3Error('InvalidAccessKeyId')
-  const credential = findCredential(accessKeyId, undefined)
+  const credential = lookUp(findCredential, accessKeyId, undefined)
   const matches = signatureMatchesV2(credential?.secretAccessKey ?? DUMMY_SECRET, policy, signature)
   if (credential === undefined) throw new S3Error('InvalidAccessKeyId', { detail: { AWSAccessKeyId: accessKeyId } })
   if (!matches) throw mismatch(accessKeyId, policy, signature)

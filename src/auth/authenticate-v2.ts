@@ -2,7 +2,7 @@
 import { parseHttpDate } from '../domain/http-date.ts'
 import { CLOCK_SKEW_MS_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
-import { type Authenticated, DUMMY_SECRET, type FindCredential, identityOf, isoSeconds, sessionNeedsV4, skewed } from './authentication.ts'
+import { type Authenticated, DUMMY_SECRET, type FindCredential, identityOf, isoSeconds, lookUp, sessionNeedsV4, skewed } from './authentication.ts'
 import { decidePayload, UNSIGNED } from './payload-mode.ts'
 import { ACCESS_KEY_ID } from './signature-claim.ts'
 import { signatureMatchesV2, stringToSignV2, unboundParameter } from './sigv2.ts'
@@ -58,7 +58,7 @@ function verify(request: SignedRequest, accessKeyId: string, date: string, signa
   if (!ACCESS_KEY_ID.test(accessKeyId)) throw new S3Error('InvalidAccessKeyId')
   const isOfSession = request.header(TOKEN) !== undefined || request.query.some(([name]) => name.toLowerCase() === TOKEN)
   if (isOfSession) throw sessionNeedsV4()
-  const credential = findCredential(accessKeyId, undefined)
+  const credential = lookUp(findCredential, accessKeyId, undefined)
   const text = stringToSignV2(request, date)
   const matches = signatureMatchesV2(credential?.secretAccessKey ?? DUMMY_SECRET, text, signature)
   if (credential === undefined) throw new S3Error('InvalidAccessKeyId', { detail: { AWSAccessKeyId: accessKeyId } })

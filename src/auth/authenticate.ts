@@ -14,6 +14,7 @@ import {
   type FindCredential,
   identityOf,
   isoSeconds,
+  lookUp,
   queryError,
   repeatedParameter,
   skewed,
@@ -211,7 +212,7 @@ function verify(
   sessionToken: string | undefined,
 ): { identity: Identity; key: KeyObject; payload: string } {
   const { accessKeyId } = claim
-  const credential = findCredential(accessKeyId, sessionToken)
+  const credential = lookUp(findCredential, accessKeyId, sessionToken)
   const key = credential === undefined ? DUMMY_KEY : findSigningKey(claim, credential.secretAccessKey)
   const match = findMatch(request, claim, timestamp, key, payloads, settings.publicHosts)
   if (credential === undefined) throw new S3Error('InvalidAccessKeyId', { detail: { AWSAccessKeyId: accessKeyId } })

@@ -30,6 +30,13 @@ export interface Authenticated {
  */
 export type FindCredential = (accessKeyId: string, sessionToken: string | undefined) => Credential | undefined
 
+/** A token is that of the credential that was found, or there is none: whoever looks up and passes over a token is caught here. */
+export function lookUp(findCredential: FindCredential, accessKeyId: string, sessionToken: string | undefined): Credential | undefined {
+  const credential = findCredential(accessKeyId, sessionToken)
+  if (credential !== undefined && (sessionToken === undefined) !== (credential.session === undefined)) throw new S3Error('InvalidToken')
+  return credential
+}
+
 export const ANONYMOUS: Identity = { kind: 'anonymous', owner: { id: 'anonymous', displayName: 'anonymous' }, accessKeyId: undefined }
 
 /** An unknown key costs as much as a wrong secret; nobody knows this one. */

@@ -1,6 +1,6 @@
 import { createSecretKey, randomBytes } from 'node:crypto'
 import test from 'ava'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { authorize, isDenied, isPlainOwner } from '../../src/auth/authorize.ts'
 import { parsePolicy } from '../../src/auth/iam-policy-document.ts'
 import { type MadeSession, SessionTokens } from '../../src/auth/session-token.ts'

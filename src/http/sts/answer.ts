@@ -11,7 +11,7 @@ import { parseQuery, type S3Request } from '../request.ts'
 import type { HttpRequestBody } from '../request-body.ts'
 import type { S3Response } from '../response.ts'
 import type { Services } from '../services.ts'
-import { type XmlChildren, xmlDocument } from '../xml.ts'
+import { xmlDocument } from '../xml.ts'
 import { STS_ACTIONS, type StsAction } from './actions.ts'
 
 const NAMESPACE = 'https://sts.amazonaws.com/doc/2011-06-15/'
@@ -53,7 +53,7 @@ export async function answerSts(
   const parameters = readParameters(form, name, row)
   const result = row.handle({ identity, credential: credential as Credential, parameters, stores: services.stores, nowMs, onMade })
   const document = { [`${name}Result`]: result, ResponseMetadata: { RequestId: answered.requestId } }
-  return { status: 200, headers: HEADERS, body: xmlDocument(`${name}Response`, document as XmlChildren, NAMESPACE) }
+  return { status: 200, headers: HEADERS, body: xmlDocument(`${name}Response`, document, NAMESPACE) }
 }
 
 /** @throws {S3Error} ValidationError for what cannot be read, or stands there twice */
