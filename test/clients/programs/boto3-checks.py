@@ -1,6 +1,7 @@
 """Checks with boto3, old and new. Usage: boto3-checks.py ENDPOINT BUCKET CHECK; prints `passed CHECK` or ends with a traceback."""
 
 import hashlib
+import json
 import sys
 import threading
 import urllib.request
@@ -160,5 +161,68 @@ def presigned():
         equal(answer.read(), b"linked")
 
 
-{each.__name__: each for each in (objects, files, create_once, compare_and_swap, safe_delete, not_modified, paginator, presigned)}[check]()
+
+def multipart_form(fields, body):
+    boundary = "----checks"
+    parts = ["--%s\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n%s\r\n" % (boundary, name, value) for name, value in fields.items()]
+    parts.append("--%s\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n%s\r\n--%s--\r\n" % (boundary, body, boundary))
+    return "".join(parts).encode(), {"Content-Type": "multipart/form-data; boundary=" + boundary}
+
+
+def sessions():
+    sts = boto3.client("sts", endpoint_url=endpoint)
+
+    def with_credentials(service, given, **config):
+        return boto3.client(
+            service,
+            endpoint_url=endpoint,
+            aws_access_key_id=given["AccessKeyId"],
+            aws_secret_access_key=given["SecretAccessKey"],
+            aws_session_token=given["SessionToken"],
+            config=Config(**config),
+        )
+
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], "Resource": "arn:aws:s3:::%s/session/*" % bucket}],
+    }
+    assumed = sts.assume_role(RoleArn="arn:aws:iam::123456789012:role/checks", RoleSessionName="boto3", Policy=json.dumps(policy), DurationSeconds=900)
+    equal(assumed["AssumedRoleUser"]["Arn"].endswith(":assumed-role/checks/boto3"), True)
+    given = assumed["Credentials"]
+    equal(with_credentials("sts", given).get_caller_identity()["Arn"], assumed["AssumedRoleUser"]["Arn"])
+    own = with_credentials("s3", given, signature_version="s3v4", s3={"addressing_style": "path"})
+    own.put_object(Bucket=bucket, Key="session/a", Body=b"of a session")
+    equal(own.get_object(Bucket=bucket, Key="session/a")["Body"].read(), b"of a session")
+    body = bytes(range(256)) * 70_001
+    with open("session.bin", "wb") as file:
+        file.write(body)
+    own.upload_file("session.bin", bucket, "session/parts")
+    own.download_file(bucket, "session/parts", "session-back.bin")
+    with open("session-back.bin", "rb") as file:
+        equal(file.read() == body, True)
+    with urllib.request.urlopen(own.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "session/a"})) as answer:
+        equal(answer.read(), b"of a session")
+    form = own.generate_presigned_post(bucket, "session/form")
+    data, headers = multipart_form(form["fields"], "posted")
+    with urllib.request.urlopen(urllib.request.Request(form["url"], data=data, headers=headers)) as answer:
+        equal(answer.status, 204)
+    equal(own.get_object(Bucket=bucket, Key="session/form")["Body"].read(), b"posted")
+    for refused in (
+        lambda: own.put_object(Bucket=bucket, Key="elsewhere", Body=b""),
+        lambda: own.list_objects_v2(Bucket=bucket),
+        lambda: own.delete_object(Bucket=bucket, Key="session/a"),
+        lambda: own.list_buckets(),
+        lambda: with_credentials("sts", given).get_session_token(),
+    ):
+        equal(code_of(refused), "AccessDenied")
+
+    given = sts.get_session_token(DurationSeconds=900)["Credentials"]
+    with_credentials("s3", given, s3={"addressing_style": "path"}).delete_object(Bucket=bucket, Key="session/a")
+    token = given["SessionToken"]
+    changed = dict(given, SessionToken=token[:9] + ("B" if token[9] == "A" else "A") + token[10:])
+    equal(code_of(lambda: with_credentials("s3", changed).list_buckets()), "InvalidToken")
+    equal(code_of(lambda: sts.get_federation_token(Name="checks")), "NotImplemented")
+
+
+{each.__name__: each for each in (objects, files, create_once, compare_and_swap, safe_delete, not_modified, paginator, presigned, sessions)}[check]()
 print("passed", check)

@@ -14,6 +14,7 @@ const CHECKS: Readonly<Record<string, string>> = {
   not_modified: 'reads are 304 while nothing changed',
   paginator: 'pages through keys and common prefixes, and deletes them in batches',
   presigned: 'makes links that upload and download',
+  sessions: 'works with temporary credentials: objects, parts, links and forms, cut by a policy of the session',
 }
 
 export const boto3: Program = {
