@@ -54,7 +54,8 @@ function readClaim(presigned: boolean, wanted: Service, credential: string, sign
   if (parts.length !== 5) throw malformed(presigned, 'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".')
   if (!ACCESS_KEY_ID.test(accessKeyId)) throw new S3Error('InvalidAccessKeyId')
   if (!SCOPE_DATE.test(date)) throw malformed(presigned, 'the date of the Credential is not of the form YYYYMMDD.')
-  if (!REGION.test(region)) throw malformed(presigned, 'the region of the Credential is not valid.')
+  // minio-js asks the token service without one
+  if (!REGION.test(region) && !(wanted === 'sts' && region === '')) throw malformed(presigned, 'the region of the Credential is not valid.')
   if (service !== wanted) throw malformed(presigned, `incorrect service. This endpoint belongs to "${wanted}".`)
   if (terminator !== TERMINATOR) throw malformed(presigned, 'incorrect terminal. This endpoint uses "aws4_request".')
   if (!HEADER_NAMES.test(signedHeaders)) throw malformed(presigned, 'SignedHeaders must be lower-case header names joined with ";".')
