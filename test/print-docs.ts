@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { flagOf, OPTIONS, type Option } from '../src/config.ts'
 import { OPERATIONS, type Operation } from '../src/http/operations.ts'
+import { STS_ACTIONS, type StsAction } from '../src/http/sts/actions.ts'
 import { repositoryRoot } from './kit/server.ts'
 
 export interface PrintedPage {
@@ -26,7 +27,7 @@ function operationsPage(): string {
   const refused = all.filter(([, row]) => row.handle === undefined)
   return `# Operations
 
-<!-- Printed by \`npm run docs\` from src/http/operations.ts: a change here is lost. -->
+<!-- Printed by \`npm run docs\` from src/http/operations.ts and src/http/sts/actions.ts: a change here is lost. -->
 
 Matchbox knows ${all.length} operations of S3 by name: all ${all.length - 1} of the model that the AWS SDK for JavaScript has, and PostObject, the form of browsers.
 Other SDKs count four more, older names of the same requests: GetBucketLifecycle, PutBucketLifecycle, GetBucketNotification and PutBucketNotification. It serves
@@ -62,8 +63,26 @@ ${table(
   ['operation', 'request'],
   refused.map(([name, row]) => [name, requestOf(row)]),
 )}
+
+## Temporary credentials
+
+The actions of STS, version 2011-06-15, as \`POST /\` with a form, signed for the service \`sts\`: [access](access.md#temporary-credentials). An action that is not served is refused
+with \`501 NotImplemented\` and its name, and so are parameters that would change what an action does and are not supported; any other parameter is a
+\`ValidationError\`. The API of IAM is not there.
+
+${table(
+  ['action', 'served', 'parameters', 'refused parameters'],
+  Object.entries<StsAction>(STS_ACTIONS).map(([name, { handle, parameters = {}, refused: others = [] }]) => [
+    name,
+    handle === undefined ? 'no' : 'yes',
+    names(Object.keys(parameters)),
+    names(others),
+  ]),
+)}
 `
 }
+
+const names = (all: readonly string[]): string => all.map((name) => `\`${name}\``).join(' ')
 
 const PATHS: Readonly<Record<Operation['resource'], string>> = {
   service: '/',
