@@ -234,12 +234,14 @@ class DiskBlobWriter implements BlobWriter {
   #flush(): void {
     this.#flushAtBytes = this.#sizeBytes + FLUSH_BYTES
     this.#isFlushing = true
-    this.#flushed = this.#flushed
-      .then(() => this.#health.watch(() => this.#handle.datasync()))
-      .then(() => {
-        this.#isFlushing = false
-      })
+    this.#flushed = this.#syncAfter(this.#flushed)
     this.#flushed.catch(() => {}) // the end tells
+  }
+
+  async #syncAfter(earlier: Promise<void>): Promise<void> {
+    await earlier
+    await this.#health.watch(() => this.#handle.datasync())
+    this.#isFlushing = false
   }
 
   async finish(crc64: string): Promise<StoredBlob> {
