@@ -15,10 +15,8 @@ import type { ObjectOwnership } from './domain/acl.ts'
 import type { Credential } from './domain/model.ts'
 import type { DamageReport } from './engine/damage.ts'
 import { type OpenStoresOptions, openStores, type Stores } from './engine/stores.ts'
-import { createServer } from './http/app.ts'
 import { configsOfNewBucket } from './http/bucket-settings.ts'
 import type { Services } from './http/services.ts'
-import { createWebsiteServer } from './http/website/server.ts'
 import { startLifecycle } from './jobs/lifecycle.ts'
 import { startScrub } from './jobs/scrub.ts'
 import { startSweeper } from './jobs/sweeper.ts'
@@ -186,7 +184,9 @@ async function openStoresOf(
   const { dataDir, inlineBytes, sweepGraceMs: graceMs } = config
   const masterKeys = findMasterKeys(config)
   try {
-    return await openStores({ dataDir, inlineBytes, graceMs, masterKeys, ...options })
+    const opening = openStores({ dataDir, inlineBytes, graceMs, masterKeys, ...options })
+    loadHttp().catch(() => {}) // it is awaited, and tells, when it is needed
+    return await opening
   } catch (error) {
     const { name, code, message } = error as { readonly name?: string; readonly code?: string; readonly message?: string }
     const isOurs = MENDABLE.has(name ?? '') || error instanceof StorageFullError || error instanceof StorageReadOnlyError
@@ -286,6 +286,9 @@ interface RunningServer {
 }
 
 /** The websites first: who waits for the S3 endpoint may visit them then, too. */
+/** What answers requests is a good half of all modules: it is loaded while the writer thread opens the database, and not before. */
+const loadHttp = () => import('./http/app.ts')
+
 async function startServers({ config, log, stores, root, metrics, certificate, port }: ServerParts): Promise<RunningServer> {
   let isStopping = false
   const services: Services = {
@@ -300,8 +303,9 @@ async function startServers({ config, log, stores, root, metrics, certificate, p
   const { connectionsMax } = config
   const options = { connectionsMax, ...(certificate === undefined ? {} : { tls: { cert: certificate.cert, key: certificate.key } }) }
   const secureServers: SecureServer[] = []
-  const websites = websitePort === undefined ? undefined : await start(createWebsiteServer(services, websiteDomains, options), websitePort)
+  const websites = websitePort === undefined ? undefined : await startWebsites(websitePort)
   if (websites !== undefined) log.info('websites ready', { url: urlOf(config, websites.port) })
+  const { createServer } = await loadHttp()
   const s3 = await start(createServer(services, options), port)
   const watch = certificate === undefined ? undefined : watchCertificate(certificate.files, secureServers, log, certificate)
   if (certificate !== undefined) tellCertificate(certificate, log)
@@ -313,6 +317,11 @@ async function startServers({ config, log, stores, root, metrics, certificate, p
       watch?.stop()
       await Promise.all([s3.stop(), websites?.stop()])
     },
+  }
+
+  async function startWebsites(wantedPort: number): Promise<RunningServer> {
+    const { createWebsiteServer } = await import('./http/website/server.ts')
+    return start(createWebsiteServer(services, websiteDomains, options), wantedPort)
   }
 
   async function start(server: Server, wantedPort: number): Promise<RunningServer> {

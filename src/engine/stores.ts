@@ -48,7 +48,8 @@ export interface OpenStoresOptions {
 /** Open the embedded default: SQLite for the facts, files for the bytes. */
 export async function openStores(options: OpenStoresOptions): Promise<Stores> {
   const { dataDir, inlineBytes, graceMs, onFatal, masterKeys = [], onDamage = () => undefined } = options
-  await loadChecksums()
+  const checksums = loadChecksums()
+  checksums.catch(() => {}) // it is awaited below
   const mayMigrate = options.mayMigrate ?? true
   // a new database would know of none of them, and they would be swept
   if (mayMigrate && (await isDatabaseMissing(dataDir)) && (await hasBlobFiles(dataDir))) throw new DatabaseLostError(dataDir)
@@ -59,6 +60,7 @@ export async function openStores(options: OpenStoresOptions): Promise<Stores> {
     throw error
   })
   try {
+    await checksums // compiled while the writer thread started
     const generation = options.generation ?? (await metadata.nextGeneration())
     const living = new Set([generation])
     const blobs = await openDiskBlobStore({ dataDir, generation, livingGenerations: () => living })
