@@ -73,15 +73,7 @@ export async function serve(config: Config): Promise<void> {
     onFatal: endWhenUnknown(log),
   })
   scour(config.dataDir, log)
-  for (const name of config.buckets) {
-    if (stores.metadata.findBucket(name) !== undefined) continue // a full disk takes no change
-    await stores.metadata.createBucket({
-      name,
-      ownerId: ROOT_OWNER.id,
-      hasObjectLock: false,
-      configs: configsOfNewBucket(ownershipOfNewBuckets(config)),
-    })
-  }
+  await makeBuckets(config, stores)
   const sweeper = startSweeper(stores, log)
   const scrub = startScrub(stores, { bytesPerSecond: config.scrubBytesPerSecond, log, onRead: (bytes) => metrics.countScrubbed(bytes) })
   const lifecycle = startLifecycle(stores, { dayMs: config.lifecycleDayMs, log })
@@ -112,6 +104,19 @@ export async function serve(config: Config): Promise<void> {
   if (certificate !== undefined) process.on('SIGHUP', workers.hangUp)
   endOnSignal(log, () => workers.stop().then(closeAll), workers.kill)
   reportReady(config, workers.port)
+}
+
+/** @throws {StartError} */
+async function makeBuckets(config: Config, { metadata }: Stores): Promise<void> {
+  const configs = configsOfNewBucket(ownershipOfNewBuckets(config))
+  try {
+    for (const name of config.buckets) {
+      if (metadata.findBucket(name) !== undefined) continue // a full disk takes no change
+      await metadata.createBucket({ name, ownerId: ROOT_OWNER.id, hasObjectLock: false, configs })
+    }
+  } catch (error) {
+    throw new StartError(`cannot make the buckets that are to exist: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 async function serveAsWorker(config: Config, log: Log): Promise<void> {

@@ -66,35 +66,48 @@ const PAGE_BLOBS = 100
 export async function verify(options: VerifyOptions): Promise<VerifyReport> {
   const { rows, blobs } = options
   const startedMs = performance.now()
-  const faults: Fault[] = [...rows.integrityFaults()]
-  // with broken pages no other question has an answer
-  if (faults.length === 0) faults.push(...rows.rowFaults())
+  const faults: Fault[] = []
+  /** Behind a broken page some questions have no answer: that is a fault, and no reason not to ask the others. */
+  const ask = async <Answer>(what: string, question: () => Answer | Promise<Answer>, none: Answer): Promise<Answer> => {
+    try {
+      return await question()
+    } catch (error) {
+      if (!isBroken(error)) throw error
+      faults.push({ what: `SQLite says, asked for ${what}: ${(error as Error).message}` })
+      return none
+    }
+  }
+  faults.push(...(await ask('its pages', () => rows.integrityFaults(), [])))
+  // with broken pages no other question about rows has an answer
+  if (faults.length === 0) faults.push(...(await ask('its rows', () => rows.rowFaults(), [])))
   const isTrusted = faults.length === 0
-  const inline = rows.checkInline()
+  const inline = await ask('small contents', () => rows.checkInline(), { count: 0, bytes: 0, faults: [] as readonly Fault[] })
   faults.push(...inline.faults)
   const wrong = new Map<string, string>()
   let [blobCount, blobBytes] = [0, 0]
   for (let after = ''; ; ) {
-    const page = rows.listBlobs(after, PAGE_BLOBS)
+    const before = after
+    const page = await ask('blobs', () => rows.listBlobs(before, PAGE_BLOBS), [])
     for (const blob of page) {
       after = blob.blobId
       blobCount += 1
       blobBytes += blob.sizeBytes
       const reason = await faultOfBlob(blobs, blob)
       // released meanwhile, and perhaps swept: nothing names it any more
-      if (reason !== undefined && rows.findBlob(blob.blobId) !== undefined) wrong.set(blob.blobId, reason)
+      if (reason !== undefined && (await ask('a blob', () => rows.findBlob(blob.blobId), blob)) !== undefined) wrong.set(blob.blobId, reason)
     }
-    if (page.length < PAGE_BLOBS) break
+    // an order that is broken must not lead in a circle
+    if (page.length < PAGE_BLOBS || after <= before) break
   }
-  const marked = rows.damagedBlobs()
+  const marked = await ask('marks of damage', () => rows.damagedBlobs(), [])
   const recovered = marked.filter(({ blobId }) => !wrong.has(blobId)).map(({ blobId }) => blobId)
   for (const blobId of recovered) wrong.set(blobId, 'it is marked as damaged and is not read, but is whole now: --repair clears the mark')
-  faults.push(...(await named(rows, wrong)))
-  const orphans = await findOrphans(options, isTrusted)
+  faults.push(...(await ask('who names a blob', () => named(rows, wrong), [])))
+  const orphans = await ask('files', () => findOrphans(options, isTrusted), NO_ORPHANS)
   faults.push(...orphans.faults)
   return {
     faults,
-    versions: rows.countVersions(),
+    versions: await ask('versions', () => rows.countVersions(), 0),
     blobs: blobCount,
     blobBytes,
     inline: inline.count,
@@ -104,6 +117,11 @@ export async function verify(options: VerifyOptions): Promise<VerifyReport> {
     recovered,
     seconds: (performance.now() - startedMs) / 1000,
   }
+}
+
+function isBroken(error: unknown): boolean {
+  const { code } = error as { readonly code?: unknown }
+  return typeof code === 'string' && /^SQLITE_(?:CORRUPT|NOTADB)/.test(code)
 }
 
 async function faultOfBlob(blobs: BlobStore, blob: BlobFacts): Promise<string | undefined> {
@@ -129,6 +147,8 @@ interface Orphans {
   readonly young: number
   readonly leftovers: VerifyReport['leftovers']
 }
+
+const NO_ORPHANS: Orphans = { faults: [], young: 0, leftovers: { files: 0, bytes: 0 } }
 
 /** @param isTrusted whether the rows agree with each other: a file may be what a broken database has lost */
 async function findOrphans({ rows, blobs, files, graceMs, isServed }: VerifyOptions, isTrusted: boolean): Promise<Orphans> {

@@ -169,11 +169,9 @@ function auditOf(db: Database.Database, dataDir: string): Audit {
     ...prepareAuditReads(db),
     integrityFaults: () => {
       const said = db.pragma('integrity_check') as { readonly integrity_check: string }[]
+      if (said.some(({ integrity_check: text }) => text !== 'ok')) return said.map(({ integrity_check: text }) => ({ what: `SQLite says: ${text}` }))
       const keys = db.pragma('foreign_key_check') as readonly unknown[]
-      return [
-        ...said.filter(({ integrity_check: text }) => text !== 'ok').map(({ integrity_check: text }) => ({ what: `SQLite says: ${text}` })),
-        ...keys.map((row) => ({ what: `SQLite says of a foreign key: ${JSON.stringify(row)}` })),
-      ]
+      return keys.map((row) => ({ what: `SQLite says of a foreign key: ${JSON.stringify(row)}` }))
     },
     rowFaults: () => [
       ...QUESTIONS.flatMap(([what, sql]) => (db.prepare(`${sql} LIMIT ${FAULTS_MAX}`).all() as FaultRow[]).map((row) => faultOf(what, row))),

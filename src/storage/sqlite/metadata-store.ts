@@ -125,14 +125,23 @@ export class SqliteMetadataStore implements MetadataStore {
     try {
       return work(this.#reads)
     } finally {
-      this.#reads.commit.run()
+      this.#endReads()
     }
   }
 
   readonly #endSnapshot = (): void => {
     if (!this.#hasSnapshot) return
     this.#hasSnapshot = false
-    this.#reads.commit.run()
+    this.#endReads()
+  }
+
+  /** Behind a page that is broken SQLite refuses even to end the transaction that came upon it. It has changed nothing, and whoever asked was told. */
+  #endReads(): void {
+    try {
+      this.#reads.commit.run()
+    } catch {
+      if (this.#db.inTransaction) this.#db.exec('ROLLBACK')
+    }
   }
 
   async createCredential({ secretAccessKey, ...facts }: NewCredential): Promise<'created' | 'exists'> {

@@ -42,6 +42,7 @@ export function openDatabase(dataDir: string, role: DatabaseRole): Database.Data
       if (db.pragma('synchronous', { simple: true }) !== 2) throw new Error('SQLite does not run with synchronous=FULL')
     }
     refuseOlder(db)
+    db.pragma('cell_size_check = ON') // a page whose cells reach into each other is told as broken, and not taken for what it says
     db.pragma('temp_store = MEMORY')
     db.pragma('cache_size = -16384') // KiB
     db.pragma('mmap_size = 268435456') // reads of hot pages without a system call

@@ -71,6 +71,10 @@ function isFull(error: unknown): boolean {
   return (error as { code?: string }).code === 'SQLITE_FULL'
 }
 
+function isCorrupt(error: unknown): boolean {
+  return (error as { code?: string }).code?.startsWith('SQLITE_CORRUPT') === true
+}
+
 /** Of an error that changed nothing. */
 function kindOf(error: unknown): WriterReply['kind'] {
   if (isFull(error)) return 'full'
@@ -148,9 +152,16 @@ function runApart(batch: readonly WriterRequest[]): WriterReply[] {
     end()
   } catch (error) {
     if (db.inTransaction) rollbackStatement.run()
+    if (isCorrupt(error)) return runAlone(batch, error)
     return failedBatch(batch, error)
   }
   return commit(batch, replies)
+}
+
+/** One of them came upon a broken page, and SQLite gave up what all had done so far: the others go on without it. */
+function runAlone(batch: readonly WriterRequest[], error: unknown): WriterReply[] {
+  if (batch.length > 1) return batch.flatMap((request) => runBatch([request]))
+  return batch.map(({ id }) => replyError(id, error, 'error'))
 }
 
 /** Never throws: a commit is not tried twice. */
