@@ -314,9 +314,14 @@ async function realPathOf(path: string): Promise<string> {
 async function copyDurably(from: string, to: string): Promise<void> {
   const partial = `${to}.partial`
   await rm(partial, { force: true })
-  await copyFile(from, partial, constants.COPYFILE_FICLONE)
-  await syncFile(partial)
-  await rename(partial, to)
+  try {
+    await copyFile(from, partial, constants.COPYFILE_FICLONE)
+    await syncFile(partial)
+    await rename(partial, to)
+  } catch (error) {
+    await rm(partial, { force: true }) // it would keep room from others that have none
+    throw error
+  }
 }
 
 async function writeDurably(path: string, text: string): Promise<void> {
@@ -350,10 +355,24 @@ async function namesIn(dir: string): Promise<readonly string[]> {
 
 async function eachOf<Item>(items: readonly Item[], atOnce: number, work: (item: Item) => Promise<void>): Promise<void> {
   const rest = items.values()
+  let isOver = false
   const worker = async (): Promise<void> => {
-    for (const item of rest) await work(item)
+    for (const item of rest) {
+      if (isOver) return
+      await work(item)
+    }
   }
-  await Promise.all(Array.from({ length: atOnce }, worker))
+  const watched = async (): Promise<void> => {
+    try {
+      await worker()
+    } catch (error) {
+      isOver = true
+      throw error
+    }
+  }
+  // what the others have begun must come to its end before the process does
+  const ends = await Promise.allSettled(Array.from({ length: atOnce }, watched))
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
 }
 
 function whenMissing(error: unknown): undefined {

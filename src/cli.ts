@@ -327,6 +327,14 @@ function print(line: string): void {
 /** Errors that the operator can mend; all others keep their stack. */
 const TOLD_IN_ONE_LINE: ReadonlySet<string> = new Set(['StartError', 'NewerDatabaseError', 'OlderDatabaseError', 'SecretsKeyError', 'BackupError'])
 
+/** Of SQLite, what the disk says through it. */
+const DISK_CODE = /^SQLITE_(?:FULL|IOERR|CORRUPT|NOTADB|READONLY|CANTOPEN|BUSY)/
+
+function isOfTheDisk(error: Error): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException
+  return syscall !== undefined || DISK_CODE.test(code ?? '')
+}
+
 /** Tells what went wrong, for people; the exit code of it. */
 function report(error: unknown): number {
   // Commander has printed its help, its version or its complaint already.
@@ -336,7 +344,7 @@ function report(error: unknown): number {
     process.stderr.write('matchbox: the settings are listed by matchbox --help\n')
     return EXIT_USAGE
   }
-  if (error instanceof CommandError || (error instanceof Error && TOLD_IN_ONE_LINE.has(error.name)))
+  if (error instanceof CommandError || (error instanceof Error && (TOLD_IN_ONE_LINE.has(error.name) || isOfTheDisk(error))))
     process.stderr.write(`matchbox: ${error.message}\n`)
   else process.stderr.write(`matchbox: ${error instanceof Error ? error.stack : String(error)}\n`)
   return error instanceof CommandError ? error.exitCode : 1

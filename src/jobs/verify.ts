@@ -148,6 +148,9 @@ interface Orphans {
   readonly leftovers: VerifyReport['leftovers']
 }
 
+/** What a backup or a restore was copying when it ended early; the next one removes it. */
+const COPY_BEGUN = /-[0-9a-f]{32}\.partial$/
+
 const NO_ORPHANS: Orphans = { faults: [], young: 0, leftovers: { files: 0, bytes: 0 } }
 
 /** @param isTrusted whether the rows agree with each other: a file may be what a broken database has lost */
@@ -158,7 +161,8 @@ async function findOrphans({ rows, blobs, files, graceMs, isServed }: VerifyOpti
   for await (const page of files) {
     const known = rows.filterKnown(page.flatMap(({ blobId }) => blobId ?? []))
     for (const { path, blobId, life, sizeBytes, modifiedMs } of page) {
-      if (blobId === undefined || life === undefined) faults.push({ what: `${path} is no file of Matchbox` })
+      if (COPY_BEGUN.test(path)) young += 1
+      else if (blobId === undefined || life === undefined) faults.push({ what: `${path} is no file of Matchbox` })
       else if (known.has(blobId)) continue
       else if (Date.now() - modifiedMs < graceMs) young += 1
       else if (await isThere(blobs, blobId)) {

@@ -1,6 +1,6 @@
 /** File systems of a test, made, filled and broken by hand; unmounted when it is over. */
 import { spawnSync } from 'node:child_process'
-import { mkdir, mkdtemp, open, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import type { ExecutionContext } from 'ava'
@@ -66,8 +66,4 @@ const BALLAST_MS_MAX = 15_000
 /** Waits for what a server sets aside on its disk. */
 export async function ballastOf(dataDir: string): Promise<boolean> {
   return eventually(() => stat(join(dataDir, 'ballast')).then(({ size }) => size > 0, () => false), BALLAST_MS_MAX) // biome-ignore format: one line
-}
-
-export async function textOf(path: string): Promise<string> {
-  return readFile(path, 'utf8')
 }
