@@ -1,4 +1,5 @@
 /** matchbox backup and restore: beside a server that is written to, a second time, after a kill at any point, and back again. */
+import { existsSync } from 'node:fs'
 import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
@@ -167,6 +168,34 @@ test('a backup that is killed at any point leaves the earlier one whole, and the
   t.is((await runBackup(t, dataDir, target)).code, 0)
   t.is((await runCommand(t, ['restore', target], { env: { MATCHBOX_DATA: again } })).code, 0)
   t.deepEqual(await seenOf((await serve(t, again)).server), before)
+})
+
+test('a restore that is killed at any point is not served, and is completed by running it again', async (t) => {
+  const [dataDir, target, again] = [await freshDirectory(t), await freshDirectory(t), await freshDirectory(t)]
+  const { server } = await serve(t, dataDir)
+  await fill(server)
+  for (let n = 0; n < 20; n++) await putObject(server, 'plain', `more-${n}`, Buffer.alloc(500_000, `more ${n}`))
+  const before = await seenOf(server)
+  t.is((await runBackup(t, dataDir, target)).code, 0)
+  const restored = () => ['restore', target]
+  let kills = 0
+  // the steps that it passes, as they can be seen from outside
+  for (const place of ['restore.begun', 'incoming/matchbox.db', 'blobs', 'matchbox.db']) {
+    const command = startCommand(t, restored(), { env: { MATCHBOX_DATA: again } })
+    const isOver = command.ended.then(() => true)
+    while (!existsSync(join(again, place)) && !(await Promise.race([isOver, sleep(1).then(() => false)])));
+    command.signal('SIGKILL')
+    if ((await command.ended).code === undefined) kills += 1
+    if (!existsSync(join(again, 'restore.begun'))) continue
+    const refused = await runCommand(t, ['serve', again], { env: ENV })
+    t.is(refused.code, 1, place)
+    t.regex(refused.stderr, /a restore into it was begun and never completed: run it again/)
+  }
+  t.true(kills >= 2, `${kills} of the restores were killed before they had ended`)
+  const done = await runCommand(t, [...restored(), '--overwrite'], { env: { MATCHBOX_DATA: again } })
+  t.is(done.code, 0, done.stdout + done.stderr)
+  t.deepEqual(await seenOf((await serve(t, again)).server), before)
+  t.is((await runCommand(t, ['verify', target])).code, 0, 'the backup is what it was')
 })
 
 test('a first backup that never came to its end is no backup: it is not restored, and running it again completes it', async (t) => {
