@@ -44,6 +44,8 @@ export interface ServerOptions {
   readonly bodyWindowMs?: number
   /** How long the header section of a request may take. */
   readonly headersMs?: number
+  /** How long a connection with a request may pass no byte in either direction. */
+  readonly silenceMs?: number
 }
 
 /** The server, configured and not listening. */
@@ -176,7 +178,7 @@ export function hardenedServer(
       ? createHttpServer(settings, handle)
       : createHttpsServer({ ...settings, ...tls, minVersion: 'TLSv1.2', handshakeTimeout }, handle)
   server.maxHeadersCount = 0 // Node's default drops headers after the 1,000th silently, If-None-Match among them
-  server.timeout = SILENCE_MS
+  server.timeout = options.silenceMs ?? SILENCE_MS
   const { connectionsMax } = options
   if (connectionsMax !== undefined) {
     let open = 0

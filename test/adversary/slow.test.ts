@@ -198,6 +198,29 @@ test.serial('C-07 a slow reader gets the old bytes to their end, though the obje
   wire.close()
 })
 
+test.serial('F-14 clients that vanished in the middle of an answer, without a word, are given up after the silence', async (t) => {
+  const server = await serveHere(t, { silenceMs: 300 })
+  const bucket = await createBucket(server)
+  t.is((await request(server, { method: 'PUT', bucket, key: 'k', body: Buffer.alloc(24 * 1024 * 1024) })).status, 200)
+  const connections = (): Promise<number> =>
+    new Promise((resolve, reject) => {
+      server.http.getConnections((error, count) => (error === null ? resolve(count) : reject(error)))
+    })
+  const before = await connections()
+  const wires = [await Wire.connect(server), await Wire.connect(server)]
+  for (const wire of wires) {
+    wire.socket.pause() // nothing is read any more, and no FIN is sent
+    wire.send(bytesOf(signRequest(server, { bucket, key: 'k' })))
+  }
+  await sleep(100)
+  t.is(await connections(), before + 2)
+  for (let waited = 0; (await connections()) > before && waited < 5000; waited += 50) await sleep(50)
+  t.is(await connections(), before)
+  for (const wire of wires) wire.close()
+  t.is((await request(server, { method: 'HEAD', bucket, key: 'k' })).status, 200)
+  t.deepEqual(server.lines, [])
+})
+
 test.serial('C-23 a thousand large uploads that lose leave the disk as it was', async (t) => {
   const server = await serveHere(t)
   const bucket = await createBucket(server)

@@ -1,8 +1,13 @@
 /** More than there is room for: it is told to come again, and nothing else suffers. */
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import test from 'ava'
+import Database from 'better-sqlite3'
+import { residentBytes } from '../kit/arena.ts'
+import { abort, beginUpload, sendPart } from '../kit/multipart.ts'
+import { race, tally } from '../kit/race.ts'
 import { type RawAnswer, RawConnection, rawRequest } from '../kit/raw.ts'
-import { createBucket, errorOf, putObject, request, xmlText } from '../kit/s3.ts'
+import { createBucket, errorOf, putObject, request, xmlBlocks, xmlText } from '../kit/s3.ts'
 import { startServer } from '../kit/server.ts'
 
 const UPLOADS_MAX = 256
@@ -65,4 +70,27 @@ test.serial('uploads beyond the limit get 503 SlowDown, small writes and reads g
     answer = await full()
   }
   t.is(answer.status, 200)
+})
+
+test.serial('two thousand tiny parts and hundreds of tiny uploads are taken, listed and given up again, in bounded memory', async (t) => {
+  const server = await startServer()
+  t.teardown(() => server.stop())
+  const bucket = await createBucket(server)
+  const before = await residentBytes(server)
+  const upload = await beginUpload(server, bucket, 'many')
+  for (let from = 1; from <= 2000; from += 100) {
+    const answers = await race(100, (n) => sendPart(server, upload, from + n, `part ${from + n}`))
+    t.deepEqual(tally(answers), { 200: 100 })
+  }
+  const listed = await request(server, { bucket, key: 'many', query: { uploadId: upload.uploadId } })
+  t.is(xmlBlocks(listed.text, 'Part').length, 1000)
+  t.is(xmlText(listed.text, 'IsTruncated'), 'true')
+  const uploads = [upload, ...(await race(300, (n) => beginUpload(server, bucket, `tiny-${n}`)))]
+  t.deepEqual(tally(await Promise.all(uploads.slice(1).map((place) => sendPart(server, place, 1, 'x')))), { 200: 300 })
+  t.true((await residentBytes(server)) - before < 128 * 1024 * 1024)
+  t.deepEqual(tally(await Promise.all(uploads.map((place) => abort(server, place)))), { 204: 301 })
+  const db = new Database(join(server.dataDir, 'matchbox.db'), { readonly: true })
+  const count = (table: string): unknown => db.prepare(`SELECT COUNT(*) FROM ${table}`).pluck().get()
+  t.deepEqual(['part', 'upload', 'content', 'blob'].map(count), [0, 0, 0, 0])
+  db.close()
 })
