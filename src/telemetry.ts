@@ -44,10 +44,28 @@ export interface AccessRecord {
   readonly source?: string | undefined
   /** Names of the conditions, with commas. */
   readonly conditions?: string | undefined
+  /** How many keys a request named that names many; each has a line of its own behind this one. */
+  readonly keys?: number | undefined
+  readonly refusedKeys?: number | undefined
   /** S3's code of the refusal. */
   readonly code?: string | undefined
   /** Why it was refused: for the operator, not for the client. */
   readonly reason?: string | undefined
+}
+
+/** One key of a request that names many. */
+export interface KeyRecord {
+  readonly requestId: string
+  readonly operation: string
+  readonly bucket: string | undefined
+  readonly key: string
+  readonly versionId: string | undefined
+  readonly accessKeyId: string | undefined
+  readonly session: string | undefined
+  readonly address: string | undefined
+  readonly verdict: 'done' | 'refused'
+  readonly code: string | undefined
+  readonly reason: string | undefined
 }
 
 export interface Log {
@@ -60,6 +78,7 @@ export interface Log {
   info(message: string, fields?: LogFields): void
   debug(message: string, fields?: LogFields): void
   access(record: AccessRecord): void
+  accessKey(record: KeyRecord): void
   /** Writes what is buffered, synchronously: before the process ends. */
   flush(): void
 }
@@ -145,6 +164,9 @@ export function createLog(level: LogLevel, destination: LogDestination, forPeopl
     access: (record) => {
       if (isAccessLogged) sink.write(accessLine(record))
     },
+    accessKey: ({ key, reason, ...record }) => {
+      if (isAccessLogged) logger.info({ ...record, key: shortened(key), ...(reason === undefined ? {} : { reason: shortened(reason) }) }, 'key')
+    },
     flush,
   }
 }
@@ -167,6 +189,7 @@ function accessLine(record: AccessRecord): string {
   if (key !== undefined) line += `,"key":${textOf(key)}`
   line += `,"status":${status},"ms":${ms},"bytesIn":${bytesIn},"bytesOut":${bytesOut}`
   if (accessKeyId !== undefined) line += `,"accessKeyId":"${accessKeyId}"`
+  if (record.keys !== undefined) line += `,"keys":${record.keys},"refusedKeys":${record.refusedKeys ?? 0}`
   for (const name of TEXTS) {
     const text = record[name]
     if (text !== undefined) line += `,"${name}":${textOf(text)}`
@@ -177,7 +200,11 @@ function accessLine(record: AccessRecord): string {
 const TEXTS = ['ownerId', 'session', 'claimedKeyId', 'address', 'versionId', 'source', 'conditions', 'code', 'reason'] as const
 
 function textOf(text: string): string {
-  return JSON.stringify(text.length > TEXT_CHARACTERS_LOGGED ? `${text.slice(0, TEXT_CHARACTERS_LOGGED)}...` : text)
+  return JSON.stringify(shortened(text))
+}
+
+function shortened(text: string): string {
+  return text.length > TEXT_CHARACTERS_LOGGED ? `${text.slice(0, TEXT_CHARACTERS_LOGGED)}...` : text
 }
 
 function humanLine(fields: LogFields): string {

@@ -9,7 +9,7 @@ import { CONNECTIONS_RESERVE, HEADER_BYTES_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
 import { DamagedBytesError, OverloadedError, StorageBusyError, StorageFullError, StorageReadOnlyError } from '../storage/errors.ts'
 import type { ConditionOutcome } from '../telemetry.ts'
-import { auditOf } from './audit.ts'
+import { auditOf, keyAuditOf } from './audit.ts'
 import { asCephAnswers } from './ceph-answers.ts'
 import { crossOriginHeaders } from './cors.ts'
 import { type Answered, dispatch } from './dispatch.ts'
@@ -99,6 +99,7 @@ export function createServer(services: Services, options: ServerOptions = {}): S
       refusal: undefined,
       endedBecause: undefined,
       isForSts: false,
+      keyOutcomes: undefined,
       isConditional: false,
       body: undefined,
       peer: peerOf(message, services.config.trustedProxies),
@@ -127,7 +128,9 @@ export function createServer(services: Services, options: ServerOptions = {}): S
     const outcome = answered.isConditional ? conditionOutcome(status) : undefined
     if (outcome !== undefined) services.metrics.countCondition(answered.operation, outcome)
     if (!services.log.isAccessLogged) return
-    services.log.access({ requestId, method: message.method ?? '', status, ms, bytesIn, bytesOut: sentBytes, ...auditOf(answered, versionId) })
+    const audit = auditOf(answered, versionId)
+    services.log.access({ requestId, method: message.method ?? '', status, ms, bytesIn, bytesOut: sentBytes, ...audit })
+    for (const outcome of answered.keyOutcomes ?? []) services.log.accessKey({ requestId, ...keyAuditOf(audit, outcome) })
   }
 
   const callback = app.callback()

@@ -1,6 +1,8 @@
 /** What the access log tells of a request: who, what, from where, and why not. Names and places, and no value that could be a secret. */
 import type { Identity, Session } from '../domain/model.ts'
-import type { AccessRecord } from '../telemetry.ts'
+import type { S3Error } from '../domain/s3-error.ts'
+import type { AccessRecord, KeyRecord } from '../telemetry.ts'
+import type { KeyOutcome } from './call.ts'
 import type { Answered } from './dispatch.ts'
 import type { S3Request } from './request.ts'
 
@@ -24,8 +26,38 @@ export function auditOf(answered: Answered, versionId: string | undefined): Audi
     // whose signature held is known by now
     claimedKeyId: accessKeyId === undefined ? claimedKeyId : undefined,
     address: peer.address,
+    ...countsOf(answered.keyOutcomes),
     code: refusal?.code,
-    reason: refusal === undefined ? undefined : (endedBecause ?? refusal.reason ?? (refusal.status === 403 ? refusal.message : undefined)),
+    reason: refusal === undefined ? undefined : (endedBecause ?? reasonOf(refusal)),
+  }
+}
+
+function countsOf(outcomes: readonly KeyOutcome[] | undefined): Pick<Audit, 'keys' | 'refusedKeys'> {
+  if (outcomes === undefined) return {}
+  return { keys: outcomes.length, refusedKeys: outcomes.reduce((count, { refusal }) => (refusal === undefined ? count : count + 1), 0) }
+}
+
+export function reasonOf({ reason, status, message }: S3Error): string | undefined {
+  return reason ?? (status === 403 ? message : undefined)
+}
+
+/** One key of a request that names many: who, where and from where once more, so that a search for the key finds all of it in one line. */
+export function keyAuditOf(
+  { operation, bucket, accessKeyId, session, address }: Audit,
+  { key, versionId, refusal }: KeyOutcome,
+): Omit<KeyRecord, 'requestId'> {
+  const why = refusal === undefined ? undefined : reasonOf(refusal)
+  return {
+    operation,
+    bucket,
+    key,
+    versionId,
+    accessKeyId,
+    session,
+    address,
+    verdict: refusal === undefined ? 'done' : 'refused',
+    code: refusal?.code,
+    reason: why,
   }
 }
 

@@ -16,6 +16,15 @@ export interface ServiceCall {
   readonly nowMs: number
   /** Ask for a second permission: a copy's source, each key of DeleteObjects. `tags`: what a document is about to set. @throws {S3Error} AccessDenied */
   allow(action: string, bucket: Bucket | undefined, object?: ObjectName, tags?: readonly Tag[]): void
+  /** What became of each key of a request that names many, for the log. */
+  note(outcome: KeyOutcome): void
+}
+
+export interface KeyOutcome {
+  readonly key: string
+  readonly versionId: string | undefined
+  /** undefined: done. */
+  readonly refusal: S3Error | undefined
 }
 
 /** Whether {@link ServiceCall.allow} would let it pass. */
@@ -36,7 +45,7 @@ export type ObjectCall = BucketCall & {
   readonly isCreateOnly: boolean
 }
 /** Of who reads and sends nothing. */
-export type ReadCall = Omit<ObjectCall, 'body'>
+export type ReadCall = Omit<ObjectCall, 'body' | 'note'>
 
 /** For a form that may be signed in its body: who sends it is known only when the body was read so far. */
 export type FormCall = BucketNameCall & {

@@ -14,7 +14,16 @@ import { S3Error } from '../domain/s3-error.ts'
 import { permissions } from './access.ts'
 import { tellWho } from './audit.ts'
 import { POLICY_CONFIG } from './bucket-settings.ts'
-import { type BucketCall, type BucketNameCall, type FormCall, may, type ObjectCall, requiredBucket, type ServiceCall } from './call.ts'
+import {
+  type BucketCall,
+  type BucketNameCall,
+  type FormCall,
+  type KeyOutcome,
+  may,
+  type ObjectCall,
+  requiredBucket,
+  type ServiceCall,
+} from './call.ts'
 import { preflight } from './cors.ts'
 import { type CredentialNotes, findCredential } from './credentials.ts'
 import { findOperation, type NamedOperation, type Operation } from './operations.ts'
@@ -45,6 +54,8 @@ export interface Answered extends CredentialNotes {
   refusal: S3Error | undefined
   /** Errors are told in the words of STS. */
   isForSts: boolean
+  /** Of DeleteObjects. */
+  keyOutcomes: KeyOutcome[] | undefined
   /** Whether conditions were asked for, and the request came as far as their being judged. */
   isConditional: boolean
   body: HttpRequestBody | undefined
@@ -117,7 +128,11 @@ export async function dispatch(
   screenHeaders(request, name, row)
   answered.isConditional = row.conditional === true && asksForConditions(request)
 
-  const call: ServiceCall = { request, identity, services, stores, body, nowMs, allow }
+  const note = (outcome: KeyOutcome): void => {
+    answered.keyOutcomes ??= []
+    answered.keyOutcomes.push(outcome)
+  }
+  const call: ServiceCall = { request, identity, services, stores, body, nowMs, allow, note }
   switch (row.resource) {
     case 'service':
       return row.handle(call)

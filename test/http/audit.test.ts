@@ -2,26 +2,31 @@
 import test from 'ava'
 import { parseSecretAccessKey } from '../../src/config.ts'
 import { createKey } from '../kit/documents.ts'
+import { formOf, postForm, signForm } from '../kit/forms.ts'
 import { createBucket, expectStatus, md5Base64, presignedUrl, putObject, request, type S3Request, xmlText } from '../kit/s3.ts'
 import { ACCESS_KEY_ID, type RunningServer, startServer } from '../kit/server.ts'
 import { callSts, makeSession, type SessionCredential } from '../kit/sts.ts'
+import { createWebsite, INDEX, putPage, siteOf, visit, WEBSITE_ENV } from '../kit/website.ts'
 
 type Line = Readonly<Record<string, unknown>>
 
 /** A server whose log can be read when it has ended. */
-async function watched(act: (server: RunningServer) => Promise<void>): Promise<{ readonly lines: readonly Line[]; readonly text: string }> {
-  const server = await startServer({ env: { MATCHBOX_LOG: 'info' } })
+async function watched(
+  act: (server: RunningServer) => Promise<void>,
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ readonly lines: readonly Line[]; readonly all: readonly Line[]; readonly text: string }> {
+  const server = await startServer({ env: { MATCHBOX_LOG: 'info', ...env } })
   try {
     await act(server)
   } finally {
     await server.stop()
   }
   const text = server.stderr()
-  const lines = text
+  const all = text
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line) as Line)
-  return { lines: lines.filter(({ msg }) => msg === 'request'), text }
+  return { lines: all.filter(({ msg }) => msg === 'request'), all, text }
 }
 
 test('a line tells who did what to which version from where, under which conditions', async (t) => {
@@ -185,4 +190,96 @@ test('a line tells the session beside its key, and that which AssumeRole has mad
   t.like(unproved, { operation: 'AssumeRole', status: 403, claimedKeyId: session?.accessKeyId, code: 'SignatureDoesNotMatch' })
   t.is(unproved?.['session'], undefined)
   for (const secret of [session?.sessionToken, session?.secretAccessKey, 's3:ListBucket"']) t.false(text.includes(secret ?? ''))
+})
+
+test('each key of DeleteObjects has a line with its verdict and the reason, and the request one with their number', async (t) => {
+  let keyId = ''
+  const { lines, all } = await watched(async (server) => {
+    const bucket = await createBucket(server, 'Enabled')
+    for (const key of ['mine/a', 'theirs/b', 'mine/c']) await putObject(server, bucket, key, 'x')
+    const owner = xmlText((await request(server, {})).text, 'ID') ?? ''
+    const credential = await createKey(server, ['--owner-id', owner, '--bucket', bucket, '--prefix', 'mine/'])
+    keyId = credential.accessKeyId
+    const names = ['mine/a', 'theirs/b', 'mine/c', `mine/${'long'.repeat(200)}`]
+    const objects = names.map((key, at) => `<Object><Key>${key}</Key>${at === 2 ? '<ETag>"other"</ETag>' : ''}</Object>`)
+    const body = `<Delete><Quiet>true</Quiet>${objects.join('')}</Delete>`
+    const answer = await request(server, {
+      method: 'POST',
+      bucket,
+      query: { delete: '' },
+      body,
+      credential,
+      headers: { 'content-md5': md5Base64(body) },
+    })
+    t.is(answer.status, 200)
+  })
+  const batch = lines.at(-1)
+  t.like(batch, { operation: 'DeleteObjects', status: 200, keys: 4, refusedKeys: 2, accessKeyId: keyId })
+  const keys = all.filter(({ msg }) => msg === 'key')
+  t.is(keys.length, 4)
+  for (const line of keys)
+    t.like(line, {
+      level: 'info',
+      requestId: batch?.['requestId'],
+      bucket: batch?.['bucket'],
+      operation: 'DeleteObjects',
+      accessKeyId: keyId,
+      address: '127.0.0.1',
+    })
+  const of = (key: string): Line | undefined => keys.find((line) => String(line['key']).startsWith(key))
+  t.like(of('mine/a'), { verdict: 'done' })
+  t.regex(String(of('mine/a')?.['versionId']), /./, 'the marker that was made')
+  t.like(of('theirs/b'), { verdict: 'refused', code: 'AccessDenied', reason: 's3:DeleteObject: the policy of the key does not allow it' })
+  t.like(of('mine/c'), { verdict: 'refused', code: 'PreconditionFailed' })
+  t.true(String(of('mine/long')?.['key']).length < 300)
+})
+
+test('a form has a line with its key, its signer and its verdict', async (t) => {
+  let keyId = ''
+  const { lines } = await watched(async (server) => {
+    const bucket = await createBucket(server)
+    const owner = xmlText((await request(server, {})).text, 'ID') ?? ''
+    const credential = await createKey(server, ['--owner-id', owner, '--bucket', bucket, '--prefix', 'mine/'])
+    keyId = credential.accessKeyId
+    for (const key of ['mine/${filename}', 'theirs/k'])
+      await postForm(server, bucket, formOf(signForm([['key', key]], { credential, bucketName: bucket })))
+    const expiration = new Date(Date.now() - 60_000).toISOString()
+    await postForm(server, bucket, formOf(signForm([['key', 'mine/late']], { credential, bucketName: bucket, expiration })))
+  })
+  const [done, denied, late] = lines.slice(-3)
+  t.like(done, { operation: 'PostObject', method: 'POST', key: 'mine/cat.jpg', status: 204, accessKeyId: keyId })
+  t.like(denied, {
+    key: 'theirs/k',
+    status: 403,
+    code: 'AccessDenied',
+    reason: 's3:PutObject: the policy of the key does not allow it',
+    accessKeyId: keyId,
+  })
+  t.like(late, { key: 'mine/late', status: 403, code: 'AccessDenied' })
+  t.regex(String(late?.['reason']), /expired/i)
+})
+
+test('a visit of a website that is refused has a line with the code and the reason, also where the website answers with a page of its own', async (t) => {
+  const { lines } = await watched(async (server) => {
+    const site = await siteOf(server)
+    const document = `${INDEX}<ErrorDocument><Key>error.html</Key></ErrorDocument>`
+    const bucket = await createWebsite(server, { document })
+    await putPage(server, bucket, 'error.html', 'an error')
+    await putPage(server, bucket, 'index.html', 'hello')
+    await putObject(server, bucket, 'private', 'x')
+    t.is((await visit(site, `/${bucket}/`)).status, 200)
+    t.is((await visit(site, `/${bucket}/private`)).text, 'an error')
+    t.is((await visit(site, '/no-such-bucket/')).status, 404)
+  }, WEBSITE_ENV)
+  const [shown, denied, missing] = lines.slice(-3)
+  t.like(shown, { operation: 'WebsiteVisit', status: 200, address: '127.0.0.1' })
+  t.false('code' in (shown ?? {}))
+  t.like(denied, {
+    operation: 'WebsiteVisit',
+    key: 'private',
+    status: 403,
+    code: 'AccessDenied',
+    reason: 's3:GetObject: no rule allows it, and the request is not signed',
+  })
+  t.like(missing, { status: 404, code: 'NoSuchBucket', bucket: 'no-such-bucket' })
 })

@@ -80,11 +80,13 @@ export async function deleteObjects(call: BucketCall): Promise<S3Response> {
           bypassGovernance: readBypass(call, name),
         })
         if (result.kind !== 'deleted') throw objects.deleteRefused(result, bucket, key)
+        call.note({ key, versionId: versionId ?? result.versionId, refusal: undefined })
         if (isQuiet) return undefined
         const marker = result.isDeleteMarker ? { DeleteMarker: true, DeleteMarkerVersionId: result.versionId } : {}
         return { Deleted: { ...named, ...marker } }
       } catch (error) {
         if (!(error instanceof S3Error)) throw error
+        call.note({ key, versionId, refusal: error })
         return { Error: { ...named, Code: error.code, Message: error.message } }
       }
     }),

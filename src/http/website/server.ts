@@ -2,6 +2,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { S3Error } from '../../domain/s3-error.ts'
 import { hardenedServer, requestIds, type ServerOptions, withHsts } from '../app.ts'
+import { reasonOf } from '../audit.ts'
 import { crossOriginHeaders } from '../cors.ts'
 import { peerOf } from '../peer.ts'
 import { type S3Response, sendResponse } from '../response.ts'
@@ -38,7 +39,7 @@ export function createWebsiteServer(services: Services, domains: readonly string
     const ms = performance.now() - startedMs
     services.metrics.observeRequest(OPERATION, status, ms / 1000, 0, bytesOut)
     if (!services.log.isAccessLogged) return
-    const { bucket, key } = visited
+    const { bucket, key, refusal } = visited
     const method = message.method ?? ''
     services.log.access({
       requestId,
@@ -52,6 +53,8 @@ export function createWebsiteServer(services: Services, domains: readonly string
       bytesOut,
       accessKeyId: undefined,
       address: peer.address,
+      code: refusal?.code,
+      reason: refusal === undefined ? undefined : reasonOf(refusal),
     })
   }
 

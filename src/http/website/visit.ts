@@ -37,12 +37,15 @@ const MOVED = 301
 export interface Visited {
   bucket: string | undefined
   key: string | undefined
+  /** Also where the website has a page of its own for it. */
+  refusal?: S3Error
 }
 
 interface Visit extends ReadCall {
   readonly site: WebsiteConfiguration
   readonly place: WebsitePlace
   readonly requestId: string
+  readonly visited: Visited
 }
 
 /** @throws what is no S3Error: those become pages */
@@ -82,6 +85,7 @@ export async function answerVisit(
       site,
       place: { host: request.header('host') ?? '', basePath },
       requestId,
+      visited,
       identity: ANONYMOUS,
       services,
       stores: services.stores,
@@ -90,8 +94,9 @@ export async function answerVisit(
       isCreateOnly: false,
     })
   } catch (error) {
-    if (error instanceof S3Error) return errorPage(error, requestId)
-    throw error
+    if (!(error instanceof S3Error)) throw error
+    visited.refusal = error
+    return errorPage(error, requestId)
   }
 }
 
@@ -137,6 +142,7 @@ async function visit(call: Visit): Promise<S3Response> {
     // to who may not list the bucket, what is missing is denied
     const isMissing = error.code === 'NoSuchKey' || error.code === 'AccessDenied'
     if (isMissing && !isFolder && isShown(call, `${key}/${suffix}`)) return redirection(302, locationOfFolder(key, call.place))
+    call.visited.refusal = error
     const onError = findRoutingRule(rules, key, error.status)
     return onError === undefined ? errorDocument(call, error) : redirectedBy(onError, call)
   }
