@@ -125,8 +125,8 @@ export function createServer(services: Services, options: ServerOptions = {}): S
     const ms = performance.now() - startedMs
     const bytesIn = answered.body?.receivedBytes ?? 0
     services.metrics.observeRequest(answered.operation, status, ms / 1000, bytesIn, sentBytes)
-    const outcome = answered.isConditional ? conditionOutcome(status) : undefined
-    if (outcome !== undefined) services.metrics.countCondition(answered.operation, outcome)
+    const judged = answered.isConditional ? conditionOutcome(status) : undefined
+    if (judged !== undefined) services.metrics.countCondition(answered.operation, judged)
     if (!services.log.isAccessLogged) return
     const audit = auditOf(answered, versionId)
     services.log.access({ requestId, method: message.method ?? '', status, ms, bytesIn, bytesOut: sentBytes, ...audit })

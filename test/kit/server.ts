@@ -32,7 +32,7 @@ export interface ServerOptions {
   readonly workers?: number
 }
 
-const READY = /^matchbox ready http:\/\/(\S+):(\d+)\s*$/m
+const READY = /^matchbox ready (https?):\/\/(\S+):(\d+)\s*$/m
 // Generous, for machines that are busy with other things, too.
 const START_MS_MAX = 90_000
 const STOP_MS_MAX = 15_000
@@ -99,8 +99,8 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     throw new Error(`the server did not start: ${why}\n${stderr}${stdout}`)
   }
 
-  const host = outcome[1] ?? ''
-  const port = Number(outcome[2])
+  const host = outcome[2] ?? ''
+  const port = Number(outcome[3])
   const removeDir = async (): Promise<void> => {
     if (removesDir) await rm(dataDir, { recursive: true, force: true, maxRetries: 3 })
   }
@@ -118,7 +118,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     if (end !== 'code 0') throw new Error(`the server ended with ${end} instead of code 0\n${stderr}`)
   }
   return {
-    url: `http://${host}:${port}`,
+    url: `${outcome[1]}://${host}:${port}`,
     host,
     port,
     accessKeyId: options.env?.['MATCHBOX_ACCESS_KEY_ID'] ?? ACCESS_KEY_ID,

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { compareTrees, expectParts, noiseOf, type Output, type Place, type Program, refuseParts, run } from './program.ts'
+import { AWS_SECURE } from './secure.ts'
 
 async function aws(place: Place, args: readonly string[]): Promise<Output> {
   await configure(place)
@@ -138,5 +139,6 @@ export const awsCli: Program = {
         refuseParts((await aws(place, ['s3', 'ls'])).stdout, place.bucket)
       },
     },
+    ...AWS_SECURE,
   ],
 }

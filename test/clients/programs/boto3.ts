@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { repositoryRoot } from '../../kit/server.ts'
 import { type Check, expectParts, type Program, run } from './program.ts'
+import { BOTO3_SECURE } from './secure.ts'
 
 /** Each function of boto3-checks.py whose name begins so is one check. */
 const SCRIPT = join(repositoryRoot, 'test/clients/programs/boto3-checks.py')
@@ -22,13 +23,16 @@ export const boto3: Program = {
   aptPackage: 'python3-boto3',
   probe: ['-c', 'import boto3, platform; print("boto3", boto3.__version__, "on Python", platform.python_version())'],
   version: /^(boto3 \S+)/,
-  checks: Object.entries(CHECKS).map(
-    ([name, says]): Check => ({
-      says,
-      run: async (place) => {
-        const { stdout } = await run(place, [SCRIPT, place.server.url, place.bucket, name])
-        expectParts(stdout, `passed ${name}\n`)
-      },
-    }),
-  ),
+  checks: [
+    ...Object.entries(CHECKS).map(
+      ([name, says]): Check => ({
+        says,
+        run: async (place) => {
+          const { stdout } = await run(place, [SCRIPT, place.server.url, place.bucket, name])
+          expectParts(stdout, `passed ${name}\n`)
+        },
+      }),
+    ),
+    ...BOTO3_SECURE,
+  ],
 }

@@ -1,6 +1,7 @@
 import { presignedUrl, putObject } from '../../kit/s3.ts'
 import { startServer } from '../../kit/server.ts'
 import { expectParts, type Place, type Program, run } from './program.ts'
+import { CURL_SECURE } from './secure.ts'
 
 const HELLO_ETAG = '"b1946ac92492d2347c6235b4d2611184"'
 
@@ -113,5 +114,6 @@ export const curl: Program = {
         }
       },
     },
+    ...CURL_SECURE,
   ],
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { RCLONE_APPEND_ONLY } from './append-only.ts'
 import { missingFuse, whileMounted } from './mount.ts'
 import { type Check, compareTrees, expectParts, type Output, type Place, type Program, refuseParts, run } from './program.ts'
+import { RCLONE_SECURE } from './secure.ts'
 
 /** As Other it lists with version 1 and without url encoding, as Minio with version 2. Uploads in parts begin at 200 MiB unless it is told otherwise. */
 const PROVIDERS = ['Other', 'Minio'] as const
@@ -136,5 +137,5 @@ export const rcloneProgram: Program = {
   aptPackage: 'rclone',
   probe: ['version'],
   version: /^rclone v(\S+)/,
-  checks: [...PROVIDERS.flatMap(checksOf), ...RCLONE_APPEND_ONLY],
+  checks: [...PROVIDERS.flatMap(checksOf), ...RCLONE_APPEND_ONLY, ...RCLONE_SECURE],
 }

@@ -2,6 +2,7 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RESTIC_APPEND_ONLY } from './append-only.ts'
 import { compareTrees, expectParts, noiseOf, type Output, type Place, type Program, run } from './program.ts'
+import { RESTIC_SECURE } from './secure.ts'
 
 function restic(place: Place, args: readonly string[]): Promise<Output> {
   const env = {
@@ -72,5 +73,6 @@ export const resticProgram: Program = {
         await compareTrees(join(place.dir, 'tree'), join(place.dir, 'large/tree'))
       },
     },
+    ...RESTIC_SECURE,
   ],
 }
