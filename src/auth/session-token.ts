@@ -78,6 +78,7 @@ export class SessionTokens {
     if (text === undefined) return undefined
     const end = text.indexOf('\n')
     const header = JSON.parse(end === -1 ? text : text.slice(0, end)) as Header
+    let right: string | undefined
     const opened: OpenedSession = {
       session: {
         accessKeyId,
@@ -89,7 +90,10 @@ export class SessionTokens {
       },
       secretAccessKey: this.#secretOf(token),
       parentId: header.key,
-      isOf: (parentSecret) => this.#markOf(header.key, parentSecret) === header.mark,
+      isOf: (parentSecret) => {
+        if (right === undefined && this.#markOf(header.key, parentSecret) === header.mark) right = parentSecret
+        return right === parentSecret
+      },
     }
     this.#opened.set(name, opened)
     return opened

@@ -308,6 +308,24 @@ test('a policy of a bucket that names a key means its sessions, and can end thos
   t.is(await ask({ bucket, key: 'k', credential: ofRoot }), '200')
 })
 
+test('a session is known to each worker at once, and after a restart, and ends in each when its key is revoked', async (t) => {
+  const first = await startServer({ workers: 2 })
+  const key = await createKey(first)
+  const session = await makeSession(first, key)
+  const statuses = async (to: RunningServer): Promise<readonly number[]> => {
+    const answers = Array.from({ length: 8 }, () => request(to, { credential: session, headers: { connection: 'close' } }))
+    return [...new Set((await Promise.all(answers)).map(({ status }) => status))]
+  }
+  t.deepEqual(await statuses(first), [200])
+  await first.kill()
+  const second = await startServer({ workers: 2, dataDir: first.dataDir })
+  t.teardown(() => first.stop())
+  t.teardown(() => second.stop())
+  t.deepEqual(await statuses(second), [200])
+  t.is((await runCommand(t, ['key', 'revoke', key.accessKeyId, '--data', first.dataDir])).code, 0)
+  t.deepEqual(await statuses(second), [403])
+})
+
 test('what a session makes belongs to the owner of its key', async (t) => {
   const key = await createKey(server)
   const bucket = `of-a-session-${process.pid}`
