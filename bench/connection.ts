@@ -13,7 +13,9 @@ export interface Answer {
  * One request at a time.
  */
 export class Connection {
-  readonly #socket: Socket
+  readonly #host: string
+  readonly #port: number
+  #socket: Socket | undefined
   #settle: { resolve: (answer: Answer) => void; reject: (error: Error) => void } | undefined
   #head = ''
   #status = 0
@@ -22,60 +24,81 @@ export class Connection {
   #bodyBytes = 0
   #tail = ''
 
-  private constructor(socket: Socket) {
-    this.#socket = socket
+  private constructor(host: string, port: number) {
+    this.#host = host
+    this.#port = port
   }
 
-  static open(host: string, port: number): Promise<Connection> {
+  static async open(host: string, port: number): Promise<Connection> {
+    const connection = new Connection(host, port)
+    await connection.#connected()
+    return connection
+  }
+
+  /** Some servers close a connection behind each answer: the next request opens another one, as every client does. */
+  #connected(): Promise<Socket> | Socket {
+    if (this.#socket !== undefined) return this.#socket
     return new Promise((resolve, reject) => {
-      const box: { connection?: Connection } = {}
       const socket = connect({
-        host,
-        port,
+        host: this.#host,
+        port: this.#port,
         noDelay: true,
         // one buffer for all reads: a client that allocates for each would take CPU from the server next to it
         onread: {
           buffer: Buffer.allocUnsafeSlow(READ_BYTES),
           callback: (length, buffer) => {
-            box.connection?.take(length, Buffer.from(buffer.buffer, buffer.byteOffset, length))
+            this.take(length, Buffer.from(buffer.buffer, buffer.byteOffset, length))
             return true
           },
         },
       })
-      const connection = new Connection(socket)
-      box.connection = connection
       socket.on('error', (error) => {
-        connection.fail(error)
+        this.fail(error)
         reject(error)
       })
-      socket.on('close', () => connection.fail(new Error('the server closed the connection')))
-      socket.on('connect', () => resolve(connection))
+      const onOver = (): void => {
+        if (this.#socket !== socket) return
+        this.#socket = undefined
+        this.fail(new Error('the server closed the connection'))
+      }
+      socket.on('end', onOver)
+      socket.on('close', onOver)
+      socket.on('connect', () => {
+        this.#socket = socket
+        resolve(socket)
+      })
     })
   }
 
-  request(bytes: Buffer): Promise<Answer> {
+  async request(bytes: Buffer): Promise<Answer> {
+    return this.#send(await this.#connected(), bytes)
+  }
+
+  #send(socket: Socket, bytes: Buffer): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
-      this.#socket.write(bytes)
+      socket.write(bytes)
     })
   }
 
   /** A head that announces `lengthBytes`, and that many bytes of nothing in particular. */
   async upload(head: Buffer, lengthBytes: number): Promise<Answer> {
-    const answer = this.request(head)
+    const socket = await this.#connected()
+    const answer = this.#send(socket, head)
     answer.catch(() => {}) // it is awaited below
     const filler = Buffer.alloc(WRITE_BYTES, 'matchbox')
     for (let left = lengthBytes; left > 0; left -= WRITE_BYTES) {
       await new Promise<void>((resolve, reject) => {
-        this.#socket.write(left < WRITE_BYTES ? filler.subarray(0, left) : filler, (error) => (error ? reject(error) : resolve()))
+        socket.write(left < WRITE_BYTES ? filler.subarray(0, left) : filler, (error) => (error ? reject(error) : resolve()))
       })
     }
     return answer
   }
 
   close(): void {
-    this.#socket.removeAllListeners('close')
-    this.#socket.destroy()
+    const socket = this.#socket
+    this.#socket = undefined
+    socket?.destroy()
   }
 
   fail(error: Error): void {
