@@ -142,7 +142,11 @@ export class S3Error extends Error {
   readonly reason: string | undefined
 
   constructor(code: S3ErrorCode, options: S3ErrorOptions = {}) {
+    // an answer, and no fault: collecting a stack that nobody reads would be a tenth of what a refusal costs
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
     super(options.message ?? CODES[code][1], options.cause === undefined ? undefined : { cause: options.cause })
+    Error.stackTraceLimit = stackTraceLimit
     this.name = 'S3Error'
     this.code = code
     this.status = CODES[code][0]

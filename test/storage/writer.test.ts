@@ -84,23 +84,35 @@ test('a kept row serves until a commit begins, and never again', (t) => {
   t.is(rows.findCurrent(1, 'k'), VERSION)
   t.is(rows.findBucket('b'), BUCKET)
   t.is(rows.findCurrent(2, 'k'), undefined, 'another bucket')
-  countCommit(count)
+  countCommit(count, true)
   t.is(rows.findCurrent(1, 'k'), undefined, 'a commit is under way')
   t.is(rows.findBucket('b'), undefined)
-  countCommit(count)
+  countCommit(count, true)
   t.is(rows.findCurrent(1, 'k'), undefined, 'a commit was made')
+})
+
+test('a commit that changes no bucket leaves the rows of buckets', (t) => {
+  const count = newCommitCount()
+  const rows = new HotRows(count)
+  rows.keepCurrent(1, VERSION, rows.now)
+  rows.keepBucket(BUCKET, rows.now)
+  for (const _ of ['before', 'behind']) {
+    countCommit(count, false)
+    t.is(rows.findBucket('b'), BUCKET)
+    t.is(rows.findCurrent(1, 'k'), undefined)
+  }
 })
 
 test('a row is not kept whose snapshot may be older than what stands there now', (t) => {
   const count = newCommitCount()
   const rows = new HotRows(count)
   const beforeCommit = rows.now
-  countCommit(count)
+  countCommit(count, true)
   const within = rows.now
   rows.findCurrent(1, 'k')
   rows.keepCurrent(1, VERSION, within)
   t.is(rows.findCurrent(1, 'k'), undefined, 'read while a commit was under way')
-  countCommit(count)
+  countCommit(count, true)
   rows.findCurrent(1, 'k')
   for (const snapshot of [beforeCommit, within]) {
     rows.keepCurrent(1, VERSION, snapshot)

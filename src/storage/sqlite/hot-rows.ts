@@ -6,64 +6,82 @@
 import { LRUCache } from 'lru-cache'
 import type { Bucket, ObjectVersion } from '../../domain/model.ts'
 
-/** Commits of the writer thread, counted twice each. */
+/** Commits of the writer thread, counted twice each: all of them, and those that may have changed buckets, which are few. */
 export type CommitCount = Int32Array<SharedArrayBuffer>
 
+const ALL = 0
+const OF_BUCKETS = 1
+
 export function newCommitCount(): CommitCount {
-  return new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+  return new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT))
 }
 
 /** The writer's: before a commit, and when it has come to an end. */
-export function countCommit(count: CommitCount): void {
-  Atomics.add(count, 0, 1)
+export function countCommit(count: CommitCount, changesBuckets: boolean): void {
+  Atomics.add(count, ALL, 1)
+  if (changesBuckets) Atomics.add(count, OF_BUCKETS, 1)
 }
 
 const BUCKETS_MAX = 100
 const VERSIONS_MAX = 2000
 
+/** The counts when a snapshot began: given back with the rows that are read in it. */
+export interface SnapshotCounts {
+  readonly all: number
+  readonly ofBuckets: number
+}
+
 export class HotRows {
   readonly #count: CommitCount
-  /** What the rows are true for. */
-  #asOf = 0
-  readonly #buckets = new LRUCache<string, Bucket>({ max: BUCKETS_MAX })
-  readonly #versions = new LRUCache<string, ObjectVersion>({ max: VERSIONS_MAX })
+  readonly #buckets: Kept<Bucket>
+  readonly #versions: Kept<ObjectVersion>
 
   constructor(count: CommitCount) {
     this.#count = count
+    this.#buckets = new Kept(BUCKETS_MAX)
+    this.#versions = new Kept(VERSIONS_MAX)
   }
 
-  /** To be taken before a snapshot begins, and given with the rows that are read in it. */
-  get now(): number {
-    return Atomics.load(this.#count, 0)
+  /** To be taken before a snapshot begins. */
+  get now(): SnapshotCounts {
+    return { all: Atomics.load(this.#count, ALL), ofBuckets: Atomics.load(this.#count, OF_BUCKETS) }
   }
 
   findBucket(name: string): Bucket | undefined {
-    return this.#isCurrent() ? this.#buckets.get(name) : undefined
+    return this.#buckets.find(name, Atomics.load(this.#count, OF_BUCKETS))
   }
 
   findCurrent(bucketId: number, key: string): ObjectVersion | undefined {
-    return this.#isCurrent() ? this.#versions.get(`${bucketId} ${key}`) : undefined
+    return this.#versions.find(`${bucketId} ${key}`, Atomics.load(this.#count, ALL))
   }
 
-  keepBucket(bucket: Bucket, snapshotCount: number): void {
-    if (this.#isTrueFor(snapshotCount)) this.#buckets.set(bucket.name, bucket)
+  keepBucket(bucket: Bucket, { ofBuckets }: SnapshotCounts): void {
+    this.#buckets.keep(bucket.name, bucket, ofBuckets, Atomics.load(this.#count, OF_BUCKETS))
   }
 
-  keepCurrent(bucketId: number, version: ObjectVersion, snapshotCount: number): void {
-    if (this.#isTrueFor(snapshotCount)) this.#versions.set(`${bucketId} ${version.key}`, version)
+  keepCurrent(bucketId: number, version: ObjectVersion, { all }: SnapshotCounts): void {
+    this.#versions.keep(`${bucketId} ${version.key}`, version, all, Atomics.load(this.#count, ALL))
+  }
+}
+
+/** Rows that are true for one count. */
+class Kept<Row extends object> {
+  readonly #rows: LRUCache<string, Row>
+  #asOf = 0
+
+  constructor(max: number) {
+    this.#rows = new LRUCache({ max })
   }
 
-  #isCurrent(): boolean {
-    const now = this.now
-    if (now === this.#asOf) return now % 2 === 0
-    this.#buckets.clear()
-    this.#versions.clear()
+  find(name: string, now: number): Row | undefined {
+    if (now === this.#asOf) return now % 2 === 0 ? this.#rows.get(name) : undefined
+    this.#rows.clear()
     this.#asOf = now
-    return false
+    return undefined
   }
 
-  /** Whether a snapshot that began with this count is what stands there now. */
-  #isTrueFor(snapshotCount: number): boolean {
-    return snapshotCount % 2 === 0 && snapshotCount === this.now && snapshotCount === this.#asOf
+  /** Only where the snapshot is what stands there now. */
+  keep(name: string, row: Row, snapshot: number, now: number): void {
+    if (snapshot % 2 === 0 && snapshot === now && snapshot === this.#asOf) this.#rows.set(name, row)
   }
 }

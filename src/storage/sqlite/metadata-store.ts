@@ -40,7 +40,7 @@ import type {
 import { Secrets } from '../secrets.ts'
 import { readSecretsKey } from '../secrets-key.ts'
 import { type AuditReads, prepareAuditReads } from './audit-reads.ts'
-import { HotRows } from './hot-rows.ts'
+import { HotRows, type SnapshotCounts } from './hot-rows.ts'
 import { BUCKET_COLUMNS, type BucketRow, boundOf, bucketOf, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
 import { openDatabase } from './schema.ts'
 import { prepareUploadReads } from './upload-reads.ts'
@@ -90,7 +90,7 @@ export class SqliteMetadataStore implements MetadataStore {
   })
   readonly #secrets: Secrets
   #hasSnapshot = false
-  #snapshotCount = 0
+  #snapshotCounts: SnapshotCounts = { all: 0, ofBuckets: 0 }
 
   constructor(db: Database.Database, writer: Writer, isOnlyWriter: boolean, secrets: Secrets) {
     this.#db = db
@@ -110,7 +110,7 @@ export class SqliteMetadataStore implements MetadataStore {
    */
   get #read(): ReturnType<typeof prepareReads> {
     if (this.#hot !== undefined && !this.#hasSnapshot) {
-      this.#snapshotCount = this.#hot.now
+      this.#snapshotCounts = this.#hot.now
       this.#reads.begin.run()
       this.#hasSnapshot = true
       setImmediate(this.#endSnapshot)
@@ -194,7 +194,7 @@ export class SqliteMetadataStore implements MetadataStore {
     const row = this.#read.bucket.get(name) as BucketRow | undefined
     if (row === undefined) return undefined
     const bucket = bucketOf(row)
-    this.#hot?.keepBucket(bucket, this.#snapshotCount)
+    this.#hot?.keepBucket(bucket, this.#snapshotCounts)
     return bucket
   }
 
@@ -230,7 +230,7 @@ export class SqliteMetadataStore implements MetadataStore {
     const live = this.#read.current.get(bucket.id, key) as VersionRow | undefined
     if (live !== undefined) {
       const version = versionOf(live)
-      this.#hot?.keepCurrent(bucket.id, version, this.#snapshotCount)
+      this.#hot?.keepCurrent(bucket.id, version, this.#snapshotCounts)
       return version
     }
     if (bucket.versioning === 'unversioned') return undefined

@@ -74,5 +74,5 @@ export function prepareMutations(db: Database.Database) {
       return nextGeneration.get() as number
     },
   }
-  return { begin, end, operations }
+  return { begin, end, operations, bucketOperations: new Set(Object.keys(buckets.operations)) }
 }

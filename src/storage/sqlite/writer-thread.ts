@@ -37,7 +37,7 @@ const { dataDir, mayMigrate, commitCount } = workerData as { dataDir: string; ma
 
 const db = open()
 db.pragma('busy_timeout = 0') // SQLite's own waiting sleeps up to 100 ms between looks; ours looks again after one
-const { begin, end, operations } = prepareMutations(db)
+const { begin, end, operations, bucketOperations } = prepareMutations(db)
 const beginStatement = db.prepare('BEGIN IMMEDIATE')
 const commitStatement = db.prepare('COMMIT')
 const rollbackStatement = db.prepare('ROLLBACK')
@@ -166,7 +166,8 @@ function runAlone(batch: readonly WriterRequest[], error: unknown): WriterReply[
 
 /** Never throws: a commit is not tried twice. */
 function commit(batch: readonly WriterRequest[], replies: WriterReply[]): WriterReply[] {
-  countCommit(commitCount)
+  const changesBuckets = batch.some(({ call }) => bucketOperations.has(call.name))
+  countCommit(commitCount, changesBuckets)
   try {
     commitStatement.run()
     return replies
@@ -174,7 +175,7 @@ function commit(batch: readonly WriterRequest[], replies: WriterReply[]): Writer
     if (db.inTransaction) rollbackStatement.run()
     return failedBatch(batch, error)
   } finally {
-    countCommit(commitCount)
+    countCommit(commitCount, changesBuckets)
   }
 }
 
