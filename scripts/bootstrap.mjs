@@ -12,7 +12,7 @@ const modules = join(root, 'node_modules')
 const installStamp = join(modules, '.bootstrap-stamp')
 
 const OUTPUTS = {
-  dist: { project: 'tsconfig.build.json', sources: ['src', 'tsconfig.json', 'tsconfig.build.json'] },
+  dist: { project: 'tsconfig.build.json', sources: ['src', 'tsconfig.json', 'tsconfig.build.json', 'scripts/bundle.mjs'], isBundled: true },
   build: { project: 'tsconfig.json', sources: ['src', 'test', 'bench', 'tsconfig.json'] },
 }
 const TARGETS = { start: ['dist'], test: ['dist', 'build'] }
@@ -126,7 +126,7 @@ function stateOf(sources) {
     const facts = statSync(join(root, path), { throwIfNoEntry: false })
     if (facts === undefined) return
     if (!facts.isDirectory()) {
-      if (/\.(ts|json)$/.test(path)) hash.update(`${path} ${facts.size} ${facts.mtimeMs}\n`)
+      if (/\.(ts|json|mjs)$/.test(path)) hash.update(`${path} ${facts.size} ${facts.mtimeMs}\n`)
       return
     }
     for (const name of readdirSync(join(root, path)).sort()) visit(`${path}/${name}`)
@@ -136,7 +136,7 @@ function stateOf(sources) {
 }
 
 function build(output) {
-  const { project, sources } = OUTPUTS[output]
+  const { project, sources, isBundled = false } = OUTPUTS[output]
   const stamp = join(root, output, '.stamp')
   const state = stateOf(sources)
   if (textOf(stamp) === state) return
@@ -148,8 +148,9 @@ function build(output) {
   mkdirSync(fresh)
   try {
     const compiler = join(modules, 'typescript', 'bin', 'tsc')
-    const done = spawnSync(process.execPath, [compiler, '-p', project, '--outDir', fresh], { cwd: root, stdio: ['ignore', 2, 2] })
-    if (done.status !== 0) {
+    const run = (...words) => spawnSync(process.execPath, words, { cwd: root, stdio: ['ignore', 2, 2] }).status === 0
+    const emit = isBundled ? '--noEmit' : `--outDir=${fresh}`
+    if (!run(compiler, '-p', project, ...emit.split('=')) || (isBundled && !run(join('scripts', 'bundle.mjs'), fresh))) {
       rmSync(fresh, { recursive: true, force: true })
       fail(`${output}/ could not be built: the compiler reports the errors above`)
     }

@@ -128,7 +128,7 @@ test('the package holds what a user needs, and its command can be run', (t) => {
   })
   const [packed] = JSON.parse(shown) as [{ readonly files: readonly { readonly path: string; readonly mode: number }[] }]
   const paths = packed.files.map(({ path }) => path)
-  for (const path of ['package.json', 'LICENSE', 'CHANGELOG.md', 'dist/cli.js', 'dist/main.js', 'dist/storage/sqlite/writer-thread.js']) {
+  for (const path of ['package.json', 'LICENSE', 'CHANGELOG.md', 'dist/cli.js', 'dist/writer-thread.js', 'dist/md5-thread.js']) {
     t.true(paths.includes(path), path)
   }
   const needless = paths.filter((path) => !/^(?:dist\/.*\.js(?:\.map)?|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path))
