@@ -59,14 +59,6 @@ const WORKS: readonly Work[] = [
     job: (endpoint, _, options) => small(endpoint, options, 200, { method: 'GET', key: objectKey('{n}'), count: 100 }),
   },
   {
-    row: '304',
-    work: 'GET answered 304',
-    unit: 'requests/s',
-    value: rate,
-    job: (endpoint, etag, options) =>
-      small(endpoint, options, 304, { method: 'GET', key: objectKey(0), count: 1, headers: { 'if-none-match': etag } }),
-  },
-  {
     row: 'list',
     work: 'list 1,000 keys',
     unit: 'requests/s',
@@ -76,6 +68,15 @@ const WORKS: readonly Work[] = [
   },
   { row: 'put-large', work: 'PUT 64 MiB', unit: 'MB/s', value: speed, job: (endpoint) => large(endpoint, ['zz-large'], []) },
   { row: 'get-large', work: 'GET 64 MiB', unit: 'MB/s', value: speed, job: (endpoint) => large(endpoint, [], ['zz-large']) },
+  // s3rver ends over it
+  {
+    row: '304',
+    work: 'GET answered 304',
+    unit: 'requests/s',
+    value: rate,
+    job: (endpoint, etag, options) =>
+      small(endpoint, options, 304, { method: 'GET', key: objectKey(0), count: 1, headers: { 'if-none-match': etag } }),
+  },
 ]
 
 interface Measured {

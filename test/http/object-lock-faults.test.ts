@@ -1,4 +1,6 @@
 /** Object lock when what is stored is damaged, the process is killed, or a bucket comes into a state that it cannot come into. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import Database from 'better-sqlite3'
@@ -158,4 +160,41 @@ test('a lock and its version survive SIGKILL together', async (t) => {
     const head = await request(second, { method: 'HEAD', bucket: mine, key: xmlText(version, 'Key') ?? '', query })
     t.is(head.headers[MODE], 'COMPLIANCE')
   }
+})
+
+const DAY_MS = 86_400_000
+
+test.serial('L-13: a clock that goes back, or far ahead and back, neither shortens a lock nor loses it', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'matchbox-clock-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const shiftFile = join(folder, 'shift')
+  await writeFile(shiftFile, '0')
+  // the thread that judges locks has a clock of its own
+  const clock = `data:text/javascript,${encodeURIComponent(
+    `import { readFileSync } from 'node:fs'; const now = Date.now; Date.now = () => now() + Number(readFileSync(${JSON.stringify(shiftFile)}, 'utf8'))`,
+  )}`
+  const server = await startServer({ env: { NODE_OPTIONS: `--import=${clock}` } })
+  t.teardown(() => server.stop())
+  const bucket = await createLockBucket(server)
+  const until = new Date(Date.now() + DAY_MS).toISOString()
+  const headers = { 'x-amz-object-lock-mode': 'COMPLIANCE', 'x-amz-object-lock-retain-until-date': until, 'content-md5': md5Base64('kept') }
+  const put = await expectStatus(request(server, { method: 'PUT', bucket, key: 'k', body: 'kept', headers }), 200)
+  const versionId = String(put.headers['x-amz-version-id'])
+  let shiftMs = 0
+  const ask = (options: Partial<S3Request>) => request(server, { bucket, key: 'k', signedAt: new Date(Date.now() + shiftMs), ...options })
+  const isHeld = async (): Promise<void> => {
+    t.is((await ask({ method: 'DELETE', query: { versionId } })).status, 403)
+    const shorter = `<Retention><Mode>COMPLIANCE</Mode><RetainUntilDate>${new Date(Date.now() + shiftMs + 60_000).toISOString()}</RetainUntilDate></Retention>`
+    const query = { retention: '', versionId }
+    t.is((await ask({ method: 'PUT', query, body: shorter, headers: { 'content-md5': md5Base64(shorter) } })).status, 403)
+    t.is(xmlText((await ask({ query })).text, 'RetainUntilDate'), until)
+  }
+  await isHeld()
+  for (const days of [-3, 3650, 0]) {
+    shiftMs = days * DAY_MS
+    await writeFile(shiftFile, String(shiftMs))
+    if (days < 1) await isHeld()
+    else t.is((await ask({ method: 'HEAD', query: { versionId } })).headers['x-amz-object-lock-retain-until-date'], until)
+  }
+  t.is((await ask({})).text, 'kept')
 })
