@@ -40,6 +40,7 @@ import { discard, discardingOnFailure, receive, writeBlob } from './receive.ts'
 import { preconditionFailed, refused } from './refusals.ts'
 import { bodyOfContent } from './stored-body.ts'
 import type { Stores } from './stores.ts'
+import { pause } from './turns.ts'
 
 /** The checksum of an upload for which the client chose none. */
 const DEFAULT_PLAN: ChecksumPlan = { algorithm: 'CRC64NVME', type: 'FULL_OBJECT' }
@@ -308,6 +309,7 @@ async function findNamedParts(stores: Stores, { parts, uploadId }: CompleteUploa
     const last = page.at(-1)
     if (last === undefined || page.length < LIST_PARTS_MAX) break
     after = last.partNumber
+    await pause() // the commit finds out whether a part was replaced meanwhile
   }
   if (parts.some(({ partNumber }, index) => partNumber <= (parts[index - 1]?.partNumber ?? 0))) {
     throw new S3Error('InvalidPartOrder', { detail: { UploadId: uploadId } })

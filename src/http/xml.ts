@@ -5,6 +5,7 @@
 import { type SaxesAttributeNS, SaxesParser } from 'saxes'
 import { XML_DEPTH_MAX, XML_ELEMENTS_MAX } from '../domain/limits.ts'
 import { S3Error } from '../domain/s3-error.ts'
+import { pause } from '../engine/turns.ts'
 
 export const S3_NAMESPACE = 'http://s3.amazonaws.com/doc/2006-03-01/'
 const XML_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -126,6 +127,26 @@ export function malformedXml(problem: string): S3Error {
  * DOCTYPE (so that no entity of the client exists) and without processing instructions; the message says what is wrong and where (line:column)
  */
 export function parseXml(body: Uint8Array, rootName: string): XmlElement {
+  const reader = beginXml(rootName)
+  reader.write(decodeUtf8(body))
+  return reader.end()
+}
+
+/** Characters that are read at once: some milliseconds. */
+const SLICE_CHARACTERS = 32 * 1024
+
+/** As {@link parseXml}, with pauses: for documents of thousands of elements. */
+export async function parseLargeXml(body: Uint8Array, rootName: string): Promise<XmlElement> {
+  const text = decodeUtf8(body)
+  const reader = beginXml(rootName)
+  for (let at = 0; at < text.length; at += SLICE_CHARACTERS) {
+    if (at > 0) await pause()
+    reader.write(text.slice(at, at + SLICE_CHARACTERS))
+  }
+  return reader.end()
+}
+
+function beginXml(rootName: string): { write(text: string): void; end(): XmlElement } {
   const parser = new SaxesParser({ xmlns: true, forceXMLVersion: true, defaultXMLVersion: '1.0' })
   const open: Building[] = []
   let root: Building | undefined
@@ -177,8 +198,13 @@ export function parseXml(body: Uint8Array, rootName: string): XmlElement {
   })
   parser.on('text', addText)
   parser.on('cdata', addText)
-  parser.write(decodeUtf8(body)).close()
-  return root ?? refuse(`the root element ${rootName} is missing`)
+  return {
+    write: (text) => void parser.write(text),
+    end: () => {
+      parser.close()
+      return root ?? refuse(`the root element ${rootName} is missing`)
+    },
+  }
 }
 
 function decodeUtf8(body: Uint8Array): string {

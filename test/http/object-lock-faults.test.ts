@@ -173,15 +173,15 @@ test.serial('L-13: a clock that goes back, or far ahead and back, neither shorte
   const clock = `data:text/javascript,${encodeURIComponent(
     `import { readFileSync } from 'node:fs'; const now = Date.now; Date.now = () => now() + Number(readFileSync(${JSON.stringify(shiftFile)}, 'utf8'))`,
   )}`
-  const server = await startServer({ env: { NODE_OPTIONS: `--import=${clock}` } })
-  t.teardown(() => server.stop())
-  const bucket = await createLockBucket(server)
+  const shifted = await startServer({ env: { NODE_OPTIONS: `--import=${clock}` } })
+  t.teardown(() => shifted.stop())
+  const held = await createLockBucket(shifted)
   const until = new Date(Date.now() + DAY_MS).toISOString()
   const headers = { 'x-amz-object-lock-mode': 'COMPLIANCE', 'x-amz-object-lock-retain-until-date': until, 'content-md5': md5Base64('kept') }
-  const put = await expectStatus(request(server, { method: 'PUT', bucket, key: 'k', body: 'kept', headers }), 200)
+  const put = await expectStatus(request(shifted, { method: 'PUT', bucket: held, key: 'k', body: 'kept', headers }), 200)
   const versionId = String(put.headers['x-amz-version-id'])
   let shiftMs = 0
-  const ask = (options: Partial<S3Request>) => request(server, { bucket, key: 'k', signedAt: new Date(Date.now() + shiftMs), ...options })
+  const ask = (options: Partial<S3Request>) => request(shifted, { bucket: held, key: 'k', signedAt: new Date(Date.now() + shiftMs), ...options })
   const isHeld = async (): Promise<void> => {
     t.is((await ask({ method: 'DELETE', query: { versionId } })).status, 403)
     const shorter = `<Retention><Mode>COMPLIANCE</Mode><RetainUntilDate>${new Date(Date.now() + shiftMs + 60_000).toISOString()}</RetainUntilDate></Retention>`

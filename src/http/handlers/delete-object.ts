@@ -4,6 +4,7 @@ import { checkKey, checkVersionId } from '../../domain/names.ts'
 import { type Precondition, UNCONDITIONAL } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
 import * as objects from '../../engine/objects.ts'
+import { inTurn, LARGE_DOCUMENT_BYTES } from '../../engine/turns.ts'
 import type { BucketCall, ObjectCall } from '../call.ts'
 import { readDocumentBody } from '../document-body.ts'
 import { readBypass } from '../lock-headers.ts'
@@ -16,6 +17,7 @@ import {
   childrenNamed,
   childText,
   malformedXml,
+  parseLargeXml,
   parseXml,
   refuseUnknown,
   S3_NAMESPACE,
@@ -55,7 +57,9 @@ export async function deleteObjects(call: BucketCall): Promise<S3Response> {
   const { compatibility } = services.config
   readBypass(call)
   const bytes = await readDocumentBody(call, 'required', DELETE_OBJECTS_XML_BYTES_MAX)
-  const { keys, isQuiet } = readDeleteDocument(parseXml(bytes, 'Delete'))
+  const { keys, isQuiet } = readDeleteDocument(
+    bytes.length >= LARGE_DOCUMENT_BYTES ? await inTurn(() => parseLargeXml(bytes, 'Delete')) : parseXml(bytes, 'Delete'),
+  )
   if (compatibility === 'aws') refuseAsAws(keys)
   const ownerId = ownerOf(call)
   const results = await Promise.all(

@@ -10,6 +10,7 @@ import { S3Error } from '../../domain/s3-error.ts'
 import { checksumHeader } from '../../engine/digest-check.ts'
 import * as multipart from '../../engine/multipart.ts'
 import { shownVersionId } from '../../engine/objects.ts'
+import { inTurn, LARGE_DOCUMENT_BYTES } from '../../engine/turns.ts'
 import { type BucketCall, type ObjectCall, requiredBucket } from '../call.ts'
 import { encryptionHeaders, readCustomerKey, readPartEncryption, readProtection, readSourceCustomerKey } from '../encryption-headers.ts'
 import { readLockTraits } from '../lock-headers.ts'
@@ -19,7 +20,7 @@ import { readCount } from '../paging.ts'
 import { copySourcePrecondition, writePrecondition } from '../preconditions.ts'
 import type { S3Response } from '../response.ts'
 import { headerNotImplemented } from '../screening.ts'
-import { childrenNamed, childText, malformedXml, parseXml, refuseUnknown, S3_NAMESPACE, type XmlElement, xmlDocument } from '../xml.ts'
+import { childrenNamed, childText, malformedXml, parseLargeXml, refuseUnknown, S3_NAMESPACE, type XmlElement, xmlDocument } from '../xml.ts'
 import { parsePartNumber } from './get-object.ts'
 import { ownersOf, readListRequest } from './list-objects.ts'
 import { checkSourceOwner, readCopySource } from './put-object.ts'
@@ -145,45 +146,51 @@ export async function completeMultipartUpload(call: ObjectCall): Promise<S3Respo
   if (size !== undefined && !/^\d{1,15}$/.test(size)) {
     throw new S3Error('InvalidRequest', { message: 'Value for x-amz-mp-object-size header is invalid.' })
   }
-  const parts = readNamedParts(parseXml(await body.collect(COMPLETE_XML_BYTES_MAX), 'CompleteMultipartUpload'))
-  const completed = await multipart.completeUpload(stores, {
-    bucket,
-    key,
-    uploadId,
-    when,
-    parts,
-    customerKey: readCustomerKey(request),
-    // Ceph wants the key in any case
-    requiresCustomerKey: services.config.compatibility === 'rgw',
-    encryption: readPartEncryption(request, services.config.compatibility),
-    expected: {
-      sizeBytes: size === undefined ? undefined : Number(size),
-      checksum: readChecksumOf(request, 'whole object'),
-      checksumType: request.value('x-amz-checksum-type')?.toUpperCase(),
-    },
-    fingerprint: createHash('sha256')
-      .update(JSON.stringify(parts.map(({ partNumber, etag }) => [partNumber, etag])))
-      .digest('base64'),
-  })
-  const { etag, checksum, versionId, encryption } = completed
-  // AWS's model of this answer has no place for a key of the client's; Ceph tells it as everywhere
-  const isTold = encryption !== undefined && (encryption.kind !== 'SSE-C' || services.config.compatibility === 'rgw')
-  const headers: string[] = isTold ? [...encryptionHeaders({ encryption })] : []
-  if (versionId !== NULL_VERSION) headers.push('x-amz-version-id', versionId) // as PutObject: a suspended bucket's `null` is not told
-  const path = `/${bucket.name}/${key.split('/').map(encodeAws).join('/')}`
-  const host = request.header('host')
-  return xml(
-    'CompleteMultipartUploadResult',
-    {
-      Location: host === undefined ? path : `http://${host}${path}`,
-      Bucket: bucket.name,
-      Key: key,
-      ETag: `"${etag}"`,
-      [`Checksum${checksum.algorithm}`]: checksum.value,
-      ChecksumType: checksum.type,
-    },
-    headers,
-  )
+  const document = await body.collect(COMPLETE_XML_BYTES_MAX)
+  const isLarge = document.length >= LARGE_DOCUMENT_BYTES
+  return isLarge ? inTurn(finish) : finish()
+
+  async function finish(): Promise<S3Response> {
+    const parts = readNamedParts(await parseLargeXml(document, 'CompleteMultipartUpload'))
+    const completed = await multipart.completeUpload(stores, {
+      bucket,
+      key,
+      uploadId,
+      when,
+      parts,
+      customerKey: readCustomerKey(request),
+      // Ceph wants the key in any case
+      requiresCustomerKey: services.config.compatibility === 'rgw',
+      encryption: readPartEncryption(request, services.config.compatibility),
+      expected: {
+        sizeBytes: size === undefined ? undefined : Number(size),
+        checksum: readChecksumOf(request, 'whole object'),
+        checksumType: request.value('x-amz-checksum-type')?.toUpperCase(),
+      },
+      fingerprint: createHash('sha256')
+        .update(JSON.stringify(parts.map(({ partNumber, etag }) => [partNumber, etag])))
+        .digest('base64'),
+    })
+    const { etag, checksum, versionId, encryption } = completed
+    // AWS's model of this answer has no place for a key of the client's; Ceph tells it as everywhere
+    const isTold = encryption !== undefined && (encryption.kind !== 'SSE-C' || services.config.compatibility === 'rgw')
+    const headers: string[] = isTold ? [...encryptionHeaders({ encryption })] : []
+    if (versionId !== NULL_VERSION) headers.push('x-amz-version-id', versionId) // as PutObject: a suspended bucket's `null` is not told
+    const path = `/${bucket.name}/${key.split('/').map(encodeAws).join('/')}`
+    const host = request.header('host')
+    return xml(
+      'CompleteMultipartUploadResult',
+      {
+        Location: host === undefined ? path : `http://${host}${path}`,
+        Bucket: bucket.name,
+        Key: key,
+        ETag: `"${etag}"`,
+        [`Checksum${checksum.algorithm}`]: checksum.value,
+        ChecksumType: checksum.type,
+      },
+      headers,
+    )
+  }
 }
 
 const PART_ELEMENTS = ['PartNumber', 'ETag', ...CHECKSUM_ALGORITHMS.map((algorithm) => `Checksum${algorithm}`)]
