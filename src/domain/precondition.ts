@@ -21,8 +21,9 @@ export interface Precondition {
 
 export const UNCONDITIONAL: Precondition = Object.freeze({})
 
+/** Also of a condition that has crossed to another thread, where nothing is the same object any more. */
 export function isConditional(when: Precondition): boolean {
-  return when !== UNCONDITIONAL
+  return when !== UNCONDITIONAL && Object.keys(when).length > 0
 }
 
 /** Whether a delete says which object it means, rather than only when it may happen. */

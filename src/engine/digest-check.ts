@@ -1,4 +1,4 @@
-import type { Checksum, ChecksumAlgorithm } from '../domain/model.ts'
+import { CHECKSUM_ALGORITHMS, type Checksum, type ChecksumAlgorithm } from '../domain/model.ts'
 import { S3Error } from '../domain/s3-error.ts'
 
 /** What the client says its bytes digest to. */
@@ -10,8 +10,13 @@ export interface ExpectedDigests {
 }
 
 export function checksumHeader(algorithm: ChecksumAlgorithm): string {
-  return `x-amz-checksum-${algorithm.toLowerCase()}`
+  return CHECKSUM_HEADERS[algorithm]
 }
+
+/** Made once: every upload looks for each of them. */
+const CHECKSUM_HEADERS = Object.fromEntries(CHECKSUM_ALGORITHMS.map((each) => [each, `x-amz-checksum-${each.toLowerCase()}`])) as Readonly<
+  Record<ChecksumAlgorithm, string>
+>
 
 /** The SDK for JavaScript carries the algorithm MD5 in this one instead of in x-amz-checksum-md5, as a header or as a trailer. */
 export const CONTENT_MD5 = 'content-md5'

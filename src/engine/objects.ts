@@ -56,11 +56,12 @@ export async function putObject(stores: Stores, input: PutObjectInput): Promise<
   if (body.lengthBytes !== undefined && body.lengthBytes > PUT_BYTES_MAX) throw tooLarge(body.lengthBytes)
   const condition = openWrite(stores, bucket, key, input.when)
   const received = await receive(stores, body, expected, stores.inlineBytes, input.protection)
-  const { bucketId, content, etag, sizeBytes, checksum } = { bucketId: bucket.id, ...received }
+  const { content, etag, sizeBytes, checksum } = received
   const { ownerId, storageClass, metadata } = input
   const traits = withEncryption(input.traits, input.protection)
-  const version = { bucketId, key, etag, sizeBytes, content, ownerId, storageClass, metadata, checksum, traits }
-  return { ...(await commitNew(stores, bucket, version, condition)), etag, sizeBytes, checksum, traits }
+  const version = { bucketId: bucket.id, key, etag, sizeBytes, content, ownerId, storageClass, metadata, checksum, traits }
+  const { kind, versionId, seq, modifiedMs } = await commitNew(stores, bucket, version, condition)
+  return { kind, versionId, seq, modifiedMs, etag, sizeBytes, checksum, traits }
 }
 
 async function commitNew(stores: Stores, bucket: Bucket, version: NewVersion, condition: WriteCondition): Promise<Committed> {

@@ -127,9 +127,11 @@ async function receivedLarge(
 function receivedInline(stores: Stores, bytes: Buffer, body: RequestBody, expected: ExpectedDigests, protection: Protection | undefined): Received {
   const digestHex = md5Hex(bytes)
   const checksum = verifyDigests(expected, body.trailers, digestHex, (algorithm: ChecksumAlgorithm) => checksumOf(algorithm, bytes))
-  // a copy of its own: what crosses to the writer thread would otherwise take the whole network buffer along
   const sealed = sealBytes(stores.masterKeys, bytes, protection)
-  const content = { ...sealed, kind: 'inline', bytes: new Uint8Array(sealed.bytes) } as const
+  // what crosses to the writer thread must not take the whole network buffer along
+  const own = sealed.bytes.length === sealed.bytes.buffer.byteLength ? sealed.bytes : new Uint8Array(sealed.bytes)
+  const { sealing } = sealed
+  const content = sealing === undefined ? ({ kind: 'inline', bytes: own } as const) : ({ kind: 'inline', bytes: own, sealing } as const)
   return { content, etag: etagUnder(protection?.encryption, digestHex), sizeBytes: bytes.length, checksum, crc64: undefined }
 }
 

@@ -129,7 +129,7 @@ export function createServer(services: Services, options: ServerOptions = {}): S
     if (judged !== undefined) services.metrics.countCondition(answered.operation, judged)
     if (!services.log.isAccessLogged) return
     const audit = auditOf(answered, versionId)
-    services.log.access({ requestId, method: message.method ?? '', status, ms, bytesIn, bytesOut: sentBytes, ...audit })
+    services.log.access({ requestId, method: message.method ?? '', status, ms: Math.round(ms * 1000) / 1000, bytesIn, bytesOut: sentBytes, ...audit })
     for (const outcome of answered.keyOutcomes ?? []) services.log.accessKey({ requestId, ...keyAuditOf(audit, outcome) })
   }
 

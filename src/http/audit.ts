@@ -12,7 +12,7 @@ const CONDITION = /^(?:if-(?:match|none-match|modified-since|unmodified-since|ra
 
 /** @param versionId that the answer names */
 export function auditOf(answered: Answered, versionId: string | undefined): Audit {
-  const { operation, bucket, key, accessKeyId, ownerId, session, claimedKeyId, request, refusal, endedBecause, peer } = answered
+  const { operation, bucket, key, accessKeyId, ownerId, session, claimedKeyId, request, refusal, endedBecause, keyOutcomes, peer } = answered
   return {
     operation,
     bucket,
@@ -26,15 +26,11 @@ export function auditOf(answered: Answered, versionId: string | undefined): Audi
     // whose signature held is known by now
     claimedKeyId: accessKeyId === undefined ? claimedKeyId : undefined,
     address: peer.address,
-    ...countsOf(answered.keyOutcomes),
+    keys: keyOutcomes?.length,
+    refusedKeys: keyOutcomes?.reduce((count, each) => (each.refusal === undefined ? count : count + 1), 0),
     code: refusal?.code,
     reason: refusal === undefined ? undefined : (endedBecause ?? reasonOf(refusal)),
   }
-}
-
-function countsOf(outcomes: readonly KeyOutcome[] | undefined): Pick<Audit, 'keys' | 'refusedKeys'> {
-  if (outcomes === undefined) return {}
-  return { keys: outcomes.length, refusedKeys: outcomes.reduce((count, { refusal }) => (refusal === undefined ? count : count + 1), 0) }
 }
 
 export function reasonOf({ reason, status, message }: S3Error): string | undefined {
@@ -75,6 +71,6 @@ export function tellSession(answered: Answered, { accessKeyId, name }: Session):
 
 function conditionsOf(request: S3Request): string | undefined {
   let names: string | undefined
-  for (const name of request.valueNames()) if (CONDITION.test(name)) names = names === undefined ? name : `${names},${name}`
+  for (const name of request.valueNames()) if (name.includes('if-') && CONDITION.test(name)) names = names === undefined ? name : `${names},${name}`
   return names
 }

@@ -155,9 +155,10 @@ export function readChecksumOf(request: S3Request, what: 'body' | 'whole object'
   const algorithm = named === undefined ? undefined : checksumAlgorithm(named)
   if (named !== undefined && algorithm === undefined) throw unknownAlgorithm()
   const inHeaders = CHECKSUM_ALGORITHMS.filter((each) => request.value(checksumHeader(each)) !== undefined)
-  const trailers = (request.value('x-amz-trailer') ?? '').toLowerCase().split(',')
+  const trailer = request.value('x-amz-trailer')
+  const trailers = trailer === undefined ? [] : trailer.toLowerCase().split(',')
   const isInTrailer = (wanted: string): boolean => trailers.some((name) => name.trim() === wanted)
-  const inTrailers = CHECKSUM_ALGORITHMS.filter((each) => isInTrailer(checksumHeader(each)))
+  const inTrailers = trailer === undefined ? [] : CHECKSUM_ALGORITHMS.filter((each) => isInTrailer(checksumHeader(each)))
   const found = [...inHeaders, ...inTrailers]
   if (found.length > 1) {
     throw new S3Error('InvalidRequest', { message: 'Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.' })

@@ -102,9 +102,8 @@ export class S3Request implements SignedRequest {
   }
 
   /** Names of all headers and of the parameters that stand for headers. */
-  *valueNames(): Iterable<string> {
-    yield* this.#headers.keys()
-    if (this.#hoisted !== undefined) yield* this.#hoisted.keys()
+  valueNames(): Iterable<string> {
+    return this.#hoisted === undefined ? this.#headers.keys() : [...this.#headers.keys(), ...this.#hoisted.keys()]
   }
 
   isHoisted(parameter: string): boolean {

@@ -27,13 +27,16 @@ export async function putObject(call: ObjectCall): Promise<S3Response> {
   const expected = readExpectedDigests(request)
   requireDigestOfLocked(call, lock, expected)
   const protection = readProtection(call)
+  const when = writePrecondition(call, request)
+  const { ownerId, traits } = readOwnerAndTraits(call, true, lock)
   const input: objects.PutObjectInput = {
     bucket,
     key,
-    when: writePrecondition(call, request),
+    when,
     body,
     expected,
-    ...readOwnerAndTraits(call, true, lock),
+    ownerId,
+    traits,
     storageClass: readStorageClass(request),
     metadata: readMetadata(request, key, compatibility),
     protection,

@@ -62,6 +62,7 @@ export function prepareBucketMutations(db: Database.Database, transaction: Trans
     },
     deleteBucket(bucketId: number): 'deleted' | 'not-empty' | 'no-such-bucket' {
       if (bucketIsUsed.get({ id: bucketId }) === 1) return 'not-empty'
+      transaction.versionings.delete(bucketId)
       if (removeBucket.run(bucketId).changes === 0) return 'no-such-bucket'
       removeChangesOfBucket.run(bucketId)
       removeConfigs.run(bucketId)
@@ -70,6 +71,7 @@ export function prepareBucketMutations(db: Database.Database, transaction: Trans
     },
     setVersioning(bucketId: number, state: 'enabled' | 'suspended'): 'done' | 'locked' | 'no-such-bucket' {
       if (state === 'suspended' && findConfig.get(bucketId, OBJECT_LOCK_CONFIG) !== undefined) return 'locked'
+      transaction.versionings.delete(bucketId)
       return setVersioningOf.run(state, bucketId).changes === 0 ? 'no-such-bucket' : 'done'
     },
     putConfig(bucketId: number, name: ConfigName, document: string | undefined): 'done' | 'not-versioned' | 'no-such-bucket' {

@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache'
 import { crc32Of } from '../../checksum/blocks.ts'
 import { listPage, successorOfPrefix } from '../../domain/listing.ts'
 import type { Bucket, Credential, ObjectPart, ObjectVersion, Owner, Sealing, Upload, UploadedPart } from '../../domain/model.ts'
-import type { Precondition } from '../../domain/precondition.ts'
+import { isConditional, type Precondition } from '../../domain/precondition.ts'
 import { DamagedBytesError } from '../errors.ts'
 import type {
   Append,
@@ -41,7 +41,7 @@ import { Secrets } from '../secrets.ts'
 import { readSecretsKey } from '../secrets-key.ts'
 import { type AuditReads, prepareAuditReads } from './audit-reads.ts'
 import { HotRows, type SnapshotCounts } from './hot-rows.ts'
-import { BUCKET_COLUMNS, type BucketRow, boundOf, bucketOf, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
+import { BUCKET_COLUMNS, type BucketRow, boundOf, bucketOf, newVersionRow, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
 import { openDatabase } from './schema.ts'
 import { prepareUploadReads } from './upload-reads.ts'
 import { prepareVersionReads } from './version-reads.ts'
@@ -290,8 +290,10 @@ export class SqliteMetadataStore implements MetadataStore {
     return this.#versions.listVersions(bucketId, query)
   }
 
-  commitVersion(version: NewVersion, when: WriteCondition) {
-    return this.#writer.call('commitVersion', version, when)
+  commitVersion(version: NewVersion, { when, openedAtSeq }: WriteCondition) {
+    const { content } = version
+    const given = content.kind === 'inline' && content.sealing === undefined ? content.bytes : { content }
+    return this.#writer.call('commitVersion', newVersionRow(version), given, isConditional(when) ? when : undefined, openedAtSeq)
   }
 
   copyVersion(copy: NewCopy, when: WriteCondition) {

@@ -10,7 +10,7 @@ import { prepareUploadMutations } from './upload-mutations.ts'
 import { prepareVersionMutations } from './version-mutations.ts'
 
 /** A call of one mutation as it travels to the writer thread. */
-export type MutationCall = { [Name in keyof Operations]: { readonly name: Name; readonly args: Parameters<Operations[Name]> } }[keyof Operations]
+export type MutationCall = { [Name in keyof Operations]: readonly [name: Name, args: Parameters<Operations[Name]>] }[keyof Operations]
 export type Operations = ReturnType<typeof prepareMutations>['operations']
 
 export function prepareMutations(db: Database.Database) {
@@ -26,7 +26,7 @@ export function prepareMutations(db: Database.Database) {
 
   const putJobState = sql(`INSERT OR REPLACE INTO job_state VALUES (?, ?)`)
 
-  const transaction: Transaction = { seq: 0, nowMs: 0 }
+  const transaction: Transaction = { seq: 0, nowMs: 0, versionings: new Map() }
   let begunSeq = 0
   const contents = prepareContents(db, transaction)
   const versions = prepareVersionMutations(db, transaction, contents)
@@ -40,6 +40,7 @@ export function prepareMutations(db: Database.Database) {
     begunSeq = counter.get() as number
     transaction.seq = begunSeq
     transaction.nowMs = Date.now()
+    transaction.versionings.clear()
   }
 
   /** Before each commit. */

@@ -11,6 +11,7 @@ import {
   type VersionTraits,
 } from '../../domain/model.ts'
 import { isRetentionMode } from '../../domain/object-lock.ts'
+import type { NewVersion } from '../metadata-store.ts'
 
 /** Columns of `object` and `history` behind bucket_id and key, in the order of {@link VersionRow}. */
 export const VERSION_COLUMNS = 'seq, version_id, modified_ms, size_bytes, etag, content_id, owner_id, storage_class, metadata, checksum, traits'
@@ -50,6 +51,30 @@ export function versionOf(row: VersionRow): ObjectVersion {
   }
 }
 
+/**
+ * A new version as it travels to the writer thread: columns as they will stand there. Names and nested objects would cost twice as much on the way.
+ */
+export type NewVersionRow = readonly [
+  bucketId: number,
+  key: string,
+  sizeBytes: number,
+  etag: string,
+  ownerId: string,
+  storageClass: string,
+  ...describing: DescribingColumns,
+]
+
+type DescribingColumns = readonly [metadata: string, checksum: string | null, traits: string | null]
+
+export function newVersionRow(version: Omit<NewVersion, 'content'>): NewVersionRow {
+  const { bucketId, key, sizeBytes, etag, ownerId, storageClass } = version
+  return [bucketId, key, sizeBytes, etag, ownerId, storageClass, ...describingColumns(version)]
+}
+
+function describingColumns({ metadata, checksum, traits }: Pick<NewVersion, 'metadata' | 'checksum' | 'traits'>): DescribingColumns {
+  return [JSON.stringify(metadata), checksum === undefined ? null : JSON.stringify(checksum), traitsText(traits)]
+}
+
 export const NO_METADATA: ObjectMetadata = Object.freeze({ headers: Object.freeze({}), user: Object.freeze({}) })
 
 export const BUCKET_COLUMNS = 'id, name, owner_id, created_ms, versioning, config_names'
@@ -68,7 +93,7 @@ export function traitsText(traits: VersionTraits): string | null {
 const UNREADABLE: VersionTraits = Object.freeze({ isUnreadable: true })
 
 /** What is not as it was written counts as locked, and not as without a lock. */
-function traitsOf(text: string | null): VersionTraits {
+export function traitsOf(text: string | null): VersionTraits {
   if (text === null) return NO_TRAITS
   try {
     const value: unknown = JSON.parse(text)

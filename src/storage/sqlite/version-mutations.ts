@@ -1,7 +1,7 @@
 /** Changes of object versions, each a function that runs inside an open transaction of the writer. Here the conditions are judged for real. */
 import type Database from 'better-sqlite3'
 import { copiedMetadata } from '../../domain/copied-metadata.ts'
-import { NULL_VERSION, type ObjectVersion, type VersioningState, type VersionTraits } from '../../domain/model.ts'
+import { type NewContent, NULL_VERSION, type ObjectVersion, type VersioningState, type VersionTraits } from '../../domain/model.ts'
 import { isLocked, mayChangeRetention, parseLockDocument, retentionFrom } from '../../domain/object-lock.ts'
 import {
   decideCopySource,
@@ -27,7 +27,7 @@ import {
   type WriteCondition,
 } from '../metadata-store.ts'
 import type { Contents } from './contents.ts'
-import { traitsText, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
+import { type NewVersionRow, newVersionRow, traitsOf, traitsText, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
 import type { Transaction } from './transaction.ts'
 import { versionIdOf } from './version-ids.ts'
 
@@ -46,7 +46,7 @@ export interface Place {
 
 export function prepareVersionMutations(db: Database.Database, transaction: Transaction, contents: Contents) {
   const sql = (text: string) => db.prepare(text)
-  const versioningOf = sql(`SELECT versioning FROM bucket WHERE id = ?`).pluck()
+  const findVersioning = sql(`SELECT versioning FROM bucket WHERE id = ?`).pluck()
   const lockDocumentOf = sql(`SELECT document FROM bucket_config WHERE bucket_id = ? AND name = '${OBJECT_LOCK_CONFIG}'`).pluck()
   const currentLive = sql(`SELECT key, ${VERSION_COLUMNS} FROM object WHERE bucket_id = ? AND key = ?`).raw()
   const newestOld = sql(`SELECT key, ${VERSION_COLUMNS} FROM history WHERE bucket_id = ? AND key = ? ORDER BY seq DESC LIMIT 1`).raw()
@@ -84,9 +84,17 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
     return old === undefined ? undefined : versionOf(old)
   }
 
+  function versioningOf(bucketId: number): VersioningState | undefined {
+    const known = transaction.versionings.get(bucketId)
+    if (known !== undefined) return known
+    const found = findVersioning.get(bucketId) as VersioningState | undefined
+    if (found !== undefined) transaction.versionings.set(bucketId, found)
+    return found
+  }
+
   /** undefined: the bucket is gone. */
   function placeOf(bucketId: number, key: string): Place | undefined {
-    const versioning = versioningOf.get(bucketId) as VersioningState | undefined
+    const versioning = versioningOf(bucketId)
     return versioning === undefined ? undefined : { bucketId, key, versioning, current: findCurrent(bucketId, key, versioning) }
   }
 
@@ -140,38 +148,43 @@ export function prepareVersionMutations(db: Database.Database, transaction: Tran
   }
 
   /** Make `version` the current one under the number `transaction.seq`, which the caller has taken for it. */
-  function install(version: InstalledVersion, found: Place, contentId: number, modifiedMs = transaction.nowMs): Committed {
+  function install(version: InstalledVersion, place: Place, contentId: number, modifiedMs = transaction.nowMs): Committed {
+    return installRow(newVersionRow(version), place, contentId, modifiedMs)
+  }
+
+  function installRow(row: NewVersionRow, found: Place, contentId: number, modifiedMs: number): Committed {
     const place = keepingLocked(found)
     const versionId = newVersionId(place.versioning)
     displaceCurrent(place)
     const { seq } = transaction
-    putObject.run(
-      version.bucketId,
-      version.key,
-      seq,
-      versionId,
-      modifiedMs,
-      version.sizeBytes,
-      version.etag,
-      contentId,
-      version.ownerId,
-      version.storageClass,
-      JSON.stringify(version.metadata),
-      version.checksum === undefined ? null : JSON.stringify(version.checksum),
-      traitsText(version.traits),
-    )
+    const [bucketId, key, sizeBytes, etag, ...rest] = row
+    putObject.run(bucketId, key, seq, versionId, modifiedMs, sizeBytes, etag, contentId, ...rest)
     return { kind: 'committed', versionId, seq, modifiedMs }
   }
 
-  function commitVersion(version: NewVersion, { when, openedAtSeq }: WriteCondition): CommitResult {
-    const place = placeOf(version.bucketId, version.key)
+  /** @param given bytes alone: they are inline, and not sealed */
+  function commitVersion(
+    row: NewVersionRow,
+    given: Uint8Array | { readonly content: NewContent },
+    when: Precondition | undefined,
+    openedAtSeq: number,
+  ): CommitResult {
+    const [bucketId, key] = row
+    const place = placeOf(bucketId, key)
     if (place === undefined) return { kind: 'no-such-bucket' }
-    const refusal = judgeWrite(when, openedAtSeq, place)
+    const refusal = when === undefined ? undefined : judgeWrite(when, openedAtSeq, place)
     if (refusal !== undefined) return refusal
     const contentId = ++transaction.seq
-    if (!contents.add(contentId, version.content)) return { kind: 'source-changed' }
-    const traits = withDefaultRetention(version.traits, version.bucketId, place.versioning)
-    return install({ ...version, traits }, place, contentId)
+    const content = given instanceof Uint8Array ? ({ kind: 'inline', bytes: given } as const) : given.content
+    if (!contents.add(contentId, content)) return { kind: 'source-changed' }
+    return installRow(place.versioning === 'enabled' ? withRetentionOf(row) : row, place, contentId, transaction.nowMs)
+  }
+
+  /** The same in a versioned bucket. */
+  function withRetentionOf(row: NewVersionRow): NewVersionRow {
+    const [bucketId, key, sizeBytes, etag, ownerId, storageClass, metadata, checksum, traits] = row
+    const kept = traitsText(withDefaultRetention(traitsOf(traits), bucketId, 'enabled'))
+    return [bucketId, key, sizeBytes, etag, ownerId, storageClass, metadata, checksum, kept]
   }
 
   function copyVersion(copy: NewCopy, { when, openedAtSeq }: WriteCondition): CopyResult {

@@ -6,10 +6,10 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { giveUpBallast, isBallastGivenUp } from '../ballast.ts'
 import { type CommitCount, countCommit } from './hot-rows.ts'
-import { type MutationCall, type Operations, prepareMutations } from './mutations.ts'
+import { type Operations, prepareMutations } from './mutations.ts'
 import { openDatabase } from './schema.ts'
 import { ensureSecretsKey } from './sealed-secrets.ts'
-import type { WriterReply, WriterRequest } from './writer.ts'
+import type { ReplyKind, WriterReply, WriterRequest } from './writer.ts'
 
 /** Calls of one transaction, at most. */
 const BATCH_CALLS_MAX = 256
@@ -76,7 +76,7 @@ function isCorrupt(error: unknown): boolean {
 }
 
 /** Of an error that changed nothing. */
-function kindOf(error: unknown): WriterReply['kind'] {
+function kindOf(error: unknown): ReplyKind {
   if (isFull(error)) return 'full'
   if (isBusy(error)) return 'busy'
   // opened when the file system took no writes
@@ -96,16 +96,16 @@ function whenFree(step: () => void): void {
   }
 }
 
-function run(call: MutationCall): unknown {
-  return (operations[call.name] as (...args: readonly unknown[]) => unknown)(...call.args)
+function run([id, name, args]: WriterRequest): WriterReply {
+  return [id, 'done', (operations[name] as (...args: readonly unknown[]) => unknown)(...args)]
 }
 
-function replyError(id: number, error: unknown, kind: WriterReply['kind']): WriterReply {
-  return { id, kind, value: error instanceof Error ? (error.stack ?? error.message) : String(error) }
+function replyError(id: number, error: unknown, kind: ReplyKind): WriterReply {
+  return [id, kind, error instanceof Error ? (error.stack ?? error.message) : String(error)]
 }
 
 function runBatch(batch: readonly WriterRequest[]): WriterReply[] {
-  if (failed !== undefined) return batch.map(({ id }) => replyError(id, failed, 'unknown'))
+  if (failed !== undefined) return batch.map(([id]) => replyError(id, failed, 'unknown'))
   return refuseUnlessBegun(batch) ?? runTogether(batch) ?? refuseUnlessBegun(batch) ?? runApart(batch)
 }
 
@@ -115,7 +115,7 @@ function refuseUnlessBegun(batch: readonly WriterRequest[]): WriterReply[] | und
     whenFree(() => beginStatement.run())
     return undefined
   } catch (error) {
-    return batch.map(({ id }) => replyError(id, error, kindOf(error)))
+    return batch.map(([id]) => replyError(id, error, kindOf(error)))
   }
 }
 
@@ -124,7 +124,7 @@ function runTogether(batch: readonly WriterRequest[]): WriterReply[] | undefined
   let replies: WriterReply[]
   try {
     begin()
-    replies = batch.map(({ id, call }): WriterReply => ({ id, kind: 'done', value: run(call) }))
+    replies = batch.map(run)
     end()
   } catch {
     if (db.inTransaction) rollbackStatement.run()
@@ -138,14 +138,14 @@ function runApart(batch: readonly WriterRequest[]): WriterReply[] {
   const replies: WriterReply[] = []
   try {
     begin()
-    for (const { id, call } of batch) {
+    for (const request of batch) {
       savepointStatement.run()
       try {
-        replies.push({ id, kind: 'done', value: run(call) })
+        replies.push(run(request))
       } catch (error) {
         if (!db.inTransaction) throw error // SQLite gave up the whole transaction
         undoStatement.run()
-        replies.push(replyError(id, error, kindOf(error)))
+        replies.push(replyError(request[0], error, kindOf(error)))
       }
       releaseStatement.run()
     }
@@ -161,12 +161,12 @@ function runApart(batch: readonly WriterRequest[]): WriterReply[] {
 /** One of them came upon a broken page, and SQLite gave up what all had done so far: the others go on without it. */
 function runAlone(batch: readonly WriterRequest[], error: unknown): WriterReply[] {
   if (batch.length > 1) return batch.flatMap((request) => runBatch([request]))
-  return batch.map(({ id }) => replyError(id, error, 'error'))
+  return batch.map(([id]) => replyError(id, error, 'error'))
 }
 
 /** Never throws: a commit is not tried twice. */
 function commit(batch: readonly WriterRequest[], replies: WriterReply[]): WriterReply[] {
-  const changesBuckets = batch.some(({ call }) => bucketOperations.has(call.name))
+  const changesBuckets = batch.some(([, name]) => bucketOperations.has(name))
   countCommit(commitCount, changesBuckets)
   try {
     commitStatement.run()
@@ -181,9 +181,9 @@ function commit(batch: readonly WriterRequest[], replies: WriterReply[]): Writer
 
 /** Without its commit record the batch is not there after a restart either; any other error leaves that open. */
 function failedBatch(batch: readonly WriterRequest[], error: unknown): WriterReply[] {
-  if (isFull(error)) return batch.map(({ id }) => replyError(id, error, 'full'))
+  if (isFull(error)) return batch.map(([id]) => replyError(id, error, 'full'))
   failed = error instanceof Error ? error : new Error(String(error))
-  return batch.map(({ id }) => replyError(id, failed, 'unknown'))
+  return batch.map(([id]) => replyError(id, failed, 'unknown'))
 }
 
 /** Each batch with what it writes moved out of the log behind it, so that the log does not grow. */
@@ -199,18 +199,16 @@ function runTightly(requests: readonly WriterRequest[]): WriterReply[] {
 /** With the disk full: see {@link FREEING}. */
 function runAll(requests: readonly WriterRequest[]): WriterReply[] {
   if (isBallastGivenUp(dataDir)) {
-    const isFreeing = ({ call }: WriterRequest): boolean => FREEING.has(call.name)
-    const refused = requests
-      .filter((request) => !isFreeing(request))
-      .map(({ id }) => replyError(id, 'the room that is left is for deletions', 'full'))
+    const isFreeing = ([, name]: WriterRequest): boolean => FREEING.has(name)
+    const refused = requests.filter((request) => !isFreeing(request)).map(([id]) => replyError(id, 'the room that is left is for deletions', 'full'))
     return [...refused, ...runTightly(requests.filter(isFreeing))]
   }
   const replies = runBatch(requests)
-  const full = new Set(replies.flatMap(({ id, kind }) => (kind === 'full' ? id : [])))
-  const again = full.size === 0 ? [] : requests.filter(({ id, call }) => full.has(id) && FREEING.has(call.name))
+  const full = new Set(replies.flatMap(([id, kind]) => (kind === 'full' ? id : [])))
+  const again = full.size === 0 ? [] : requests.filter(([id, name]) => full.has(id) && FREEING.has(name))
   if (again.length === 0 || !giveUpBallast(dataDir)) return replies
-  const retried = new Set(again.map(({ id }) => id))
-  return [...replies.filter(({ id }) => !retried.has(id)), ...runTightly(again)]
+  const retried = new Set(again.map(([id]) => id))
+  return [...replies.filter(([id]) => !retried.has(id)), ...runTightly(again)]
 }
 
 let pagesSinceCheckpoint = 0

@@ -4,17 +4,12 @@ import { OutcomeUnknownError, OverloadedError, StorageBusyError, StorageFullErro
 import { type CommitCount, newCommitCount } from './hot-rows.ts'
 import type { MutationCall, Operations } from './mutations.ts'
 
-export interface WriterRequest {
-  readonly id: number
-  readonly call: MutationCall
-}
+/** Both ways without names of fields, which cost more than what they name. */
+export type WriterRequest = readonly [id: number, ...MutationCall]
 
-export interface WriterReply {
-  readonly id: number
-  /** `full`, `busy`, `read-only` and `error` changed nothing; `unknown` may have. */
-  readonly kind: 'done' | 'full' | 'busy' | 'read-only' | 'error' | 'unknown'
-  readonly value: unknown
-}
+/** All but `done` and `unknown` changed nothing; `unknown` may have. */
+export type ReplyKind = 'done' | 'full' | 'busy' | 'read-only' | 'error' | 'unknown'
+export type WriterReply = readonly [id: number, kind: ReplyKind, value: unknown]
 
 interface Waiting {
   readonly resolve: (value: never) => void
@@ -85,7 +80,7 @@ export class Writer {
       this.#waiting.set(id, { resolve, reject, bytes })
       // after all requests that arrived in this turn have been read
       if (this.#outbox.length === 0) setImmediate(() => this.#send())
-      this.#outbox.push({ id, call: { name, args } as unknown as MutationCall })
+      this.#outbox.push([id, name, args] as unknown as WriterRequest)
     })
   }
 
@@ -97,13 +92,13 @@ export class Writer {
   #send(): void {
     const requests = this.#outbox
     this.#outbox = []
-    if (this.#ended === undefined) this.#worker.postMessage(requests)
+    if (this.#ended === undefined) this.#worker.postMessage(requests, gatherBytes(requests))
   }
 
   #settle(replies: readonly WriterReply[]): void {
     this.onReplies()
     let fatal: string | undefined
-    for (const { id, kind, value } of replies) {
+    for (const [id, kind, value] of replies) {
       const waiting = this.#waiting.get(id)
       if (waiting === undefined) continue
       this.#waiting.delete(id)
@@ -147,8 +142,30 @@ export class Writer {
 function inlineBytesOf(args: readonly unknown[]): number {
   let bytes = 0
   for (const argument of args) {
+    if (argument instanceof Uint8Array) {
+      bytes += argument.length
+      continue
+    }
     const content = (argument as { readonly content?: NewContent } | undefined)?.content
     if (content?.kind === 'inline') bytes += content.bytes.length
   }
   return bytes
+}
+
+/** Lets bytes that are arguments stand in one buffer, to be handed over: a copy of each would cost more than all else of its change. */
+function gatherBytes(requests: readonly WriterRequest[]): ArrayBuffer[] {
+  let sizeBytes = 0
+  for (const [, , args] of requests) for (const each of args) if (each instanceof Uint8Array) sizeBytes += each.length
+  if (sizeBytes === 0) return []
+  const together = Buffer.allocUnsafeSlow(sizeBytes)
+  let at = 0
+  for (const [, , args] of requests as readonly (readonly [number, string, unknown[]])[]) {
+    for (const [index, each] of args.entries()) {
+      if (!(each instanceof Uint8Array)) continue
+      together.set(each, at)
+      args[index] = together.subarray(at, at + each.length)
+      at += each.length
+    }
+  }
+  return [together.buffer]
 }
