@@ -9,6 +9,7 @@ import { Server as SecureServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { resolve as absolute, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Acceptor, type Site } from './acceptor.ts'
 import { RESTORE_BEGUN_FILE } from './backup.ts'
 import { type Config, isLoopback, usesTls, wasStartedByNpm } from './config.ts'
 import type { ObjectOwnership } from './domain/acl.ts'
@@ -27,6 +28,7 @@ import { type MasterKey, readMasterKeyFile } from './storage/master-keys.ts'
 import { loadRootCredential, ROOT_OWNER, rootCredential } from './storage/root-credential.ts'
 import { type DirectoryLock, isDirectoryShared, lockDirectory, shareDirectory } from './storage/sqlite/lock.ts'
 import { removePlainSecrets } from './storage/sqlite/sealed-secrets.ts'
+import { WriterRelay } from './storage/sqlite/writer-ports.ts'
 import { createMetrics, type Log, type Metrics, openLog } from './telemetry.ts'
 import { type Certificate, type CertificateFiles, readCertificate, tellCertificate, watchCertificate } from './tls.ts'
 import { runWorkers, type WorkerLink, workerLink } from './workers.ts'
@@ -67,8 +69,10 @@ export async function serve(config: Config): Promise<void> {
   const certificate = await findCertificate(config, log)
   announce(config, log)
   const metrics = createMetrics(config.workers === 1)
+  const relay = config.workers === 1 ? undefined : new WriterRelay(config.dataDir)
   const stores = await openStoresOf(config, {
-    isOnlyProcess: config.workers === 1,
+    isOnlyProcess: relay === undefined,
+    ...(relay === undefined ? {} : { relay }),
     onDamage: tellDamage(log, metrics),
     onFatal: endWhenUnknown(log),
   })
@@ -87,23 +91,22 @@ export async function serve(config: Config): Promise<void> {
     lock.release()
   }
 
-  if (config.workers === 1) {
-    const running = await startServers({ config, log, stores, root, metrics, certificate, port: config.port })
+  if (relay === undefined) {
+    const attach: ServerParts['attach'] = (server, _site, port) => listen(server, config.host, port)
+    const running = await startServers({ config, log, stores, root, metrics, certificate, attach })
     endOnSignal(log, () => running.stop().then(closeAll))
     reportReady(config, running.port)
     return
   }
-  const workers = await runWorkers({
-    count: config.workers,
-    port: config.port,
-    otherPort: config.websitePort,
-    generation: stores.generation,
-    log,
-    snapshot: () => metrics.snapshot(),
-  })
+  const acceptor = new Acceptor(config.host, config.connectionsMax)
+  const { port, websitePort } = config
+  const website = websitePort === undefined ? undefined : await listenAt(config.host, websitePort, () => acceptor.listen('website', websitePort))
+  const ports = { website, s3: await listenAt(config.host, port, () => acceptor.listen('s3', port)) }
+  const begin = { ports, generation: stores.generation }
+  const workers = await runWorkers({ count: config.workers, begin, acceptor, relay, log, snapshot: () => metrics.snapshot() })
   if (certificate !== undefined) process.on('SIGHUP', workers.hangUp)
   endOnSignal(log, () => workers.stop().then(closeAll), workers.kill)
-  reportReady(config, workers.port)
+  reportReady(config, ports.s3)
 }
 
 /** @throws {StartError} */
@@ -121,14 +124,23 @@ async function makeBuckets(config: Config, { metadata }: Stores): Promise<void> 
 
 async function serveAsWorker(config: Config, log: Log): Promise<void> {
   const link = workerLink()
-  const { port, generation } = await link.begin
+  const { ports, generation } = await link.begin
   // The process above made the credential before it started this one.
   const root = findRootCredential(config, log)
   const certificate = await findCertificate(config, log)
   const share = shareDirectory(config.dataDir)
   const metrics = metricsOfAll(createMetrics(), link)
-  const stores = await openStoresOf(config, { generation, mayMigrate: false, onDamage: tellDamage(log, metrics), onFatal: endWhenUnknown(log) })
-  const running = await startServers({ config, log, stores, root, metrics, certificate, port })
+  const { upstream } = link
+  const onDamage = tellDamage(log, metrics)
+  const stores = await openStoresOf(config, { generation, mayMigrate: false, upstream, onDamage, onFatal: endWhenUnknown(log) })
+  const attach: ServerParts['attach'] = async (server, site) => {
+    // what node:http begins when it listens: to watch how long the headers of its connections take
+    server.emit('listening')
+    link.serve(site, (socket) => server.emit('connection', socket))
+    return ports[site] as number
+  }
+  const running = await startServers({ config, log, stores, root, metrics, certificate, attach })
+  link.ready()
   // Signals reach the process above, too, and it knows the order.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
   void link.stop.then(() => endAfter(log, () => stopAll(running, stores, share)))
@@ -184,7 +196,7 @@ const MENDABLE: ReadonlySet<string> = new Set(['NewerDatabaseError', 'OlderDatab
 /** What the operator can mend is told in one line; a bug of ours keeps its stack. */
 async function openStoresOf(
   config: Config,
-  options: Pick<OpenStoresOptions, 'generation' | 'isOnlyProcess' | 'mayMigrate' | 'onDamage' | 'onFatal'>,
+  options: Pick<OpenStoresOptions, 'generation' | 'isOnlyProcess' | 'mayMigrate' | 'relay' | 'upstream' | 'onDamage' | 'onFatal'>,
 ): Promise<Stores> {
   const { dataDir, inlineBytes, sweepGraceMs: graceMs } = config
   const masterKeys = findMasterKeys(config)
@@ -281,7 +293,8 @@ interface ServerParts {
   readonly root: Credential
   readonly metrics: Metrics
   readonly certificate: UsedCertificate | undefined
-  readonly port: number
+  /** Gives the server its connections; resolves to the port that they come by. */
+  readonly attach: (server: Server, site: Site, port: number) => Promise<number>
 }
 
 interface RunningServer {
@@ -294,7 +307,7 @@ interface RunningServer {
 /** What answers requests is a good half of all modules: it is loaded while the writer thread opens the database, and not before. */
 const loadHttp = () => import('./http/app.ts')
 
-async function startServers({ config, log, stores, root, metrics, certificate, port }: ServerParts): Promise<RunningServer> {
+async function startServers({ config, log, stores, root, metrics, certificate, attach }: ServerParts): Promise<RunningServer> {
   let isStopping = false
   const services: Services = {
     config: { ...config, defaultOwnership: ownershipOfNewBuckets(config) },
@@ -304,14 +317,13 @@ async function startServers({ config, log, stores, root, metrics, certificate, p
     rootCredential: root,
     isReady: () => !isStopping && stores.blobs.isHealthy(),
   }
-  const { host, websitePort, websiteDomains } = config
-  const { connectionsMax } = config
+  const { port, websitePort, websiteDomains, connectionsMax } = config
   const options = { connectionsMax, ...(certificate === undefined ? {} : { tls: { cert: certificate.cert, key: certificate.key } }) }
   const secureServers: SecureServer[] = []
   const websites = websitePort === undefined ? undefined : await startWebsites(websitePort)
   if (websites !== undefined) log.info('websites ready', { url: urlOf(config, websites.port) })
   const { createServer } = await loadHttp()
-  const s3 = await start(createServer(services, options), port)
+  const s3 = await start(createServer(services, options), 's3', port)
   const watch = certificate === undefined ? undefined : watchCertificate(certificate.files, secureServers, log, certificate)
   if (certificate !== undefined) tellCertificate(certificate, log)
   if (watch !== undefined) process.on('SIGHUP', () => void watch.look())
@@ -326,10 +338,10 @@ async function startServers({ config, log, stores, root, metrics, certificate, p
 
   async function startWebsites(wantedPort: number): Promise<RunningServer> {
     const { createWebsiteServer } = await import('./http/website/server.ts')
-    return start(createWebsiteServer(services, websiteDomains, options), wantedPort)
+    return start(createWebsiteServer(services, websiteDomains, options), 'website', wantedPort)
   }
 
-  async function start(server: Server, wantedPort: number): Promise<RunningServer> {
+  async function start(server: Server, site: Site, wantedPort: number): Promise<RunningServer> {
     const sockets = new Set<Socket>()
     server.on('connection', (socket) => {
       metrics.connectionOpened()
@@ -345,19 +357,27 @@ async function startServers({ config, log, stores, root, metrics, certificate, p
       socket.once('close', () => sockets.delete(socket))
     })
     if (server instanceof SecureServer) secureServers.push(server)
-    await listen(server, host, wantedPort)
-    return { port: (server.address() as AddressInfo).port, stop: () => drain(server, sockets, log) }
+    return { port: await attach(server, site, wantedPort), stop: () => drain(server, sockets, log) }
   }
 }
 
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const reason = error.code === 'EADDRINUSE' ? 'the address is in use' : error.message
-      reject(new StartError(`cannot listen on ${host}:${port}: ${reason}`, { cause: error }))
+function listen(server: Server, host: string, port: number): Promise<number> {
+  const listening = () =>
+    new Promise<number>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host, port }, () => resolve((server.address() as AddressInfo).port))
     })
-    server.listen({ host, port }, resolve)
-  })
+  return listenAt(host, port, listening)
+}
+
+async function listenAt(host: string, port: number, listening: () => Promise<number>): Promise<number> {
+  try {
+    return await listening()
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const reason = code === 'EADDRINUSE' ? 'the address is in use' : message
+    throw new StartError(`cannot listen on ${host}:${port}: ${reason}`, { cause: error })
+  }
 }
 
 /** Stop accepting; what is in flight may end within DRAIN_MS, then it is cut off. */
@@ -368,16 +388,21 @@ function drain(server: Server, sockets: ReadonlySet<Socket>, log: Log): Promise<
       // Node takes a connection that never asked for anything as busy. Client pools keep such ones in reserve.
       for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
     }
-    const idle = setInterval(closeIdle, DRAIN_CHECK_MS)
+    // a worker's server has nothing to close, and its connections end all the same
+    const idle = setInterval(() => {
+      closeIdle()
+      if (sockets.size === 0) finish()
+    }, DRAIN_CHECK_MS)
     const deadline = setTimeout(() => {
       log.error('requests were still in flight when the time to end was over: cut off', { drainMs: DRAIN_MS })
       server.closeAllConnections()
     }, DRAIN_MS)
-    server.close(() => {
+    const finish = (): void => {
       clearInterval(idle)
       clearTimeout(deadline)
       resolve()
-    })
+    }
+    server.close()
   })
 }
 

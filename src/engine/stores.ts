@@ -7,6 +7,7 @@ import { DatabaseLostError } from '../storage/errors.ts'
 import type { MetadataStore } from '../storage/metadata-store.ts'
 import { openMetadataStore } from '../storage/sqlite/metadata-store.ts'
 import { isDatabaseMissing } from '../storage/sqlite/schema.ts'
+import type { Upstream, WriterRelay } from '../storage/sqlite/writer-ports.ts'
 import type { DamageReport } from './damage.ts'
 import type { MasterKeys } from './protection.ts'
 
@@ -35,6 +36,10 @@ export interface OpenStoresOptions {
   readonly generation?: number
   /** No other process serves the directory at the same time. Default: unknown. */
   readonly isOnlyProcess?: boolean
+  /** Of the processes that have their changes made by this one. */
+  readonly relay?: WriterRelay
+  /** Have changes made by the process above. */
+  readonly upstream?: Upstream
   /** Create the database, or bring an older one to this schema: for who holds the lock of the directory. Default: true. */
   readonly mayMigrate?: boolean
   /** Default: none, and what needs one is refused. */
@@ -53,7 +58,9 @@ export async function openStores(options: OpenStoresOptions): Promise<Stores> {
   const mayMigrate = options.mayMigrate ?? true
   // a new database would know of none of them, and they would be swept
   if (mayMigrate && (await isDatabaseMissing(dataDir)) && (await hasBlobFiles(dataDir))) throw new DatabaseLostError(dataDir)
-  const openMetadata = () => openMetadataStore({ dataDir, onFatal, isOnlyWriter: options.isOnlyProcess ?? false, mayMigrate })
+  const { isOnlyProcess: isOnlyWriter = false, relay, upstream } = options
+  const ports = { ...(relay === undefined ? {} : { relay }), ...(upstream === undefined ? {} : { upstream }) }
+  const openMetadata = () => openMetadataStore({ dataDir, onFatal, isOnlyWriter, mayMigrate, ...ports })
   const metadata = await openMetadata().catch((error: unknown) => {
     // without room the memory that processes share cannot be laid out
     if (isForWantOfRoom(error) && giveUpBallast(dataDir)) return openMetadata()

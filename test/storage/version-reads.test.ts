@@ -35,7 +35,7 @@ function preparedReads(db: Database.Database): readonly string[] {
       return typeof member === 'function' ? (member.bind(target) as unknown) : member
     },
   })
-  void new SqliteMetadataStore(recorder, {} as Writer, true, new Secrets(undefined))
+  void new SqliteMetadataStore(recorder, {} as Writer, { snapshots: false, rows: false }, new Secrets(undefined))
   return texts
 }
 

@@ -1,10 +1,11 @@
 /** The writer thread and what reads keep of it: a failed change leaves its batch alone, and no kept row is older than the last commit. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { type Bucket, NO_TRAITS, type ObjectVersion } from '../../src/domain/model.ts'
-import { countCommit, HotRows, newCommitCount } from '../../src/storage/sqlite/hot-rows.ts'
+import { type CommitCount, countCommit, countInFile, countInMemory, newCountMemory, openCountFile } from '../../src/storage/sqlite/commit-count.ts'
+import { HotRows } from '../../src/storage/sqlite/hot-rows.ts'
 import { openMetadataStore, type SqliteMetadataStore } from '../../src/storage/sqlite/metadata-store.ts'
 import { NO_METADATA } from '../../src/storage/sqlite/rows.ts'
 
@@ -74,52 +75,73 @@ const VERSION: ObjectVersion = {
   traits: NO_TRAITS,
 }
 
-test('a kept row serves until a commit begins, and never again', (t) => {
-  const count = newCommitCount()
-  const rows = new HotRows(count)
-  const began = rows.now
-  t.is(rows.findCurrent(1, 'k'), undefined)
-  rows.keepCurrent(1, VERSION, began)
-  rows.keepBucket(BUCKET, began)
-  t.is(rows.findCurrent(1, 'k'), VERSION)
-  t.is(rows.findBucket('b'), BUCKET)
-  t.is(rows.findCurrent(2, 'k'), undefined, 'another bucket')
-  countCommit(count, true)
-  t.is(rows.findCurrent(1, 'k'), undefined, 'a commit is under way')
-  t.is(rows.findBucket('b'), undefined)
-  countCommit(count, true)
-  t.is(rows.findCurrent(1, 'k'), undefined, 'a commit was made')
-})
+interface Counted {
+  readonly count: CommitCount
+  add(changesBuckets: boolean): void
+}
 
-test('a commit that changes no bucket leaves the rows of buckets', (t) => {
-  const count = newCommitCount()
-  const rows = new HotRows(count)
-  rows.keepCurrent(1, VERSION, rows.now)
-  rows.keepBucket(BUCKET, rows.now)
-  for (const _ of ['before', 'behind']) {
-    countCommit(count, false)
-    t.is(rows.findBucket('b'), BUCKET)
+const COUNTED: Readonly<Record<string, () => Promise<Counted>>> = {
+  memory: async () => {
+    const memory = newCountMemory()
+    return { count: countInMemory(memory), add: (changesBuckets) => countCommit(memory, undefined, changesBuckets) }
+  },
+  'a file': async () => {
+    const memory = newCountMemory()
+    const dataDir = await mkdtemp(join(tmpdir(), 'matchbox-count-'))
+    const fd = openCountFile(dataDir)
+    await rmdir(dataDir) // the file has no name any more
+    return { count: countInFile(fd), add: (changesBuckets) => countCommit(memory, fd, changesBuckets) }
+  },
+}
+
+for (const [where, make] of Object.entries(COUNTED)) {
+  test(`a kept row serves until a commit begins, and never again, counted in ${where}`, async (t) => {
+    const { count, add } = await make()
+    const rows = new HotRows(count)
+    const began = rows.now
     t.is(rows.findCurrent(1, 'k'), undefined)
-  }
-})
+    rows.keepCurrent(1, VERSION, began)
+    rows.keepBucket(BUCKET, began)
+    t.is(rows.findCurrent(1, 'k'), VERSION)
+    t.is(rows.findBucket('b'), BUCKET)
+    t.is(rows.findCurrent(2, 'k'), undefined, 'another bucket')
+    add(true)
+    t.is(rows.findCurrent(1, 'k'), undefined, 'a commit is under way')
+    t.is(rows.findBucket('b'), undefined)
+    add(true)
+    t.is(rows.findCurrent(1, 'k'), undefined, 'a commit was made')
+  })
 
-test('a row is not kept whose snapshot may be older than what stands there now', (t) => {
-  const count = newCommitCount()
-  const rows = new HotRows(count)
-  const beforeCommit = rows.now
-  countCommit(count, true)
-  const within = rows.now
-  rows.findCurrent(1, 'k')
-  rows.keepCurrent(1, VERSION, within)
-  t.is(rows.findCurrent(1, 'k'), undefined, 'read while a commit was under way')
-  countCommit(count, true)
-  rows.findCurrent(1, 'k')
-  for (const snapshot of [beforeCommit, within]) {
-    rows.keepCurrent(1, VERSION, snapshot)
-    rows.keepBucket(BUCKET, snapshot)
-  }
-  t.is(rows.findCurrent(1, 'k'), undefined)
-  t.is(rows.findBucket('b'), undefined)
-  rows.keepCurrent(1, VERSION, rows.now)
-  t.is(rows.findCurrent(1, 'k'), VERSION)
-})
+  test(`a commit that changes no bucket leaves the rows of buckets, counted in ${where}`, async (t) => {
+    const { count, add } = await make()
+    const rows = new HotRows(count)
+    rows.keepCurrent(1, VERSION, rows.now)
+    rows.keepBucket(BUCKET, rows.now)
+    for (const _ of ['before', 'behind']) {
+      add(false)
+      t.is(rows.findBucket('b'), BUCKET)
+      t.is(rows.findCurrent(1, 'k'), undefined)
+    }
+  })
+
+  test(`a row is not kept whose snapshot may be older than what stands there now, counted in ${where}`, async (t) => {
+    const { count, add } = await make()
+    const rows = new HotRows(count)
+    const beforeCommit = rows.now
+    add(true)
+    const within = rows.now
+    rows.findCurrent(1, 'k')
+    rows.keepCurrent(1, VERSION, within)
+    t.is(rows.findCurrent(1, 'k'), undefined, 'read while a commit was under way')
+    add(true)
+    rows.findCurrent(1, 'k')
+    for (const snapshot of [beforeCommit, within]) {
+      rows.keepCurrent(1, VERSION, snapshot)
+      rows.keepBucket(BUCKET, snapshot)
+    }
+    t.is(rows.findCurrent(1, 'k'), undefined)
+    t.is(rows.findBucket('b'), undefined)
+    rows.keepCurrent(1, VERSION, rows.now)
+    t.is(rows.findCurrent(1, 'k'), VERSION)
+  })
+}

@@ -40,34 +40,50 @@ import type {
 import { Secrets } from '../secrets.ts'
 import { readSecretsKey } from '../secrets-key.ts'
 import { type AuditReads, prepareAuditReads } from './audit-reads.ts'
-import { HotRows, type SnapshotCounts } from './hot-rows.ts'
+import type { Counts } from './commit-count.ts'
+import { HotRows } from './hot-rows.ts'
 import { BUCKET_COLUMNS, type BucketRow, boundOf, bucketOf, newVersionRow, VERSION_COLUMNS, type VersionRow, versionOf } from './rows.ts'
 import { openDatabase } from './schema.ts'
 import { prepareUploadReads } from './upload-reads.ts'
 import { prepareVersionReads } from './version-reads.ts'
 import { Writer } from './writer.ts'
+import { startWriterThread, type Upstream, upstreamPort, type WriterRelay } from './writer-ports.ts'
 
 export interface MetadataStoreOptions {
   readonly dataDir: string
   /** Create the database, or bring an older one to this schema. Default: true. */
   readonly mayMigrate?: boolean
-  /** See {@link Writer.start}. */
+  /** See {@link Writer}. */
   readonly onFatal: (error: Error) => void
   /** No other process changes objects or buckets of this database. Default: unknown. */
   readonly isOnlyWriter?: boolean
+  /** Of the processes that have their changes made by this one. */
+  readonly relay?: WriterRelay
+  /** Have changes made by the process above. */
+  readonly upstream?: Upstream
 }
 
 /** Open the SQLite store of a data directory. */
 export async function openMetadataStore(options: MetadataStoreOptions): Promise<SqliteMetadataStore> {
-  const writer = await Writer.start(options.dataDir, options.mayMigrate ?? true, options.onFatal)
+  const { dataDir, upstream, relay, isOnlyWriter: isAlone = false, mayMigrate = true } = options
+  const port = upstream === undefined ? await startWriterThread({ dataDir, mayMigrate, relay }) : upstreamPort(upstream)
+  const writer = new Writer(port, options.onFatal)
   try {
     // the writer thread of who may migrate has seen to it that there is one
-    const secrets = new Secrets(readSecretsKey(options.dataDir))
-    return new SqliteMetadataStore(openDatabase(options.dataDir, 'reader'), writer, options.isOnlyWriter ?? false, secrets)
+    const secrets = new Secrets(readSecretsKey(dataDir))
+    const sharing = { snapshots: isAlone, rows: isAlone || upstream !== undefined }
+    return new SqliteMetadataStore(openDatabase(dataDir, 'reader'), writer, sharing, secrets)
   } catch (error) {
     await writer.close()
     throw error
   }
+}
+
+interface Sharing {
+  /** Between reads of one turn of the event loop. */
+  readonly snapshots: boolean
+  /** Between reads, as long as nothing is committed. */
+  readonly rows: boolean
 }
 
 /** Inline contents that were read lately. They never change and their ids are never used again, so nothing makes one of them wrong. */
@@ -82,17 +98,19 @@ export class SqliteMetadataStore implements MetadataStore {
   readonly #versions: ReturnType<typeof prepareVersionReads>
   readonly #audit: AuditReads
   readonly #reads: ReturnType<typeof prepareReads>
-  /** Of the only process that writes; undefined: others do, too, and nothing is shared between two reads. */
+  /** undefined: nobody counts all commits. */
   readonly #hot: HotRows | undefined
+  /** Only where no other process answers anybody. */
+  readonly #sharesSnapshots: boolean
   readonly #contents = new LRUCache<number, StoredContent & { kind: 'inline' }>({
     maxSize: CONTENT_CACHE_BYTES,
     sizeCalculation: ({ bytes }) => bytes.length + CONTENT_ENTRY_BYTES,
   })
   readonly #secrets: Secrets
   #hasSnapshot = false
-  #snapshotCounts: SnapshotCounts = { all: 0, ofBuckets: 0 }
+  #snapshotCounts: Counts = { all: 0, ofBuckets: 0 }
 
-  constructor(db: Database.Database, writer: Writer, isOnlyWriter: boolean, secrets: Secrets) {
+  constructor(db: Database.Database, writer: Writer, sharing: Sharing, secrets: Secrets) {
     this.#db = db
     this.#writer = writer
     this.#secrets = secrets
@@ -100,7 +118,8 @@ export class SqliteMetadataStore implements MetadataStore {
     this.#versions = prepareVersionReads(db)
     this.#audit = prepareAuditReads(db)
     this.#reads = prepareReads(db)
-    this.#hot = isOnlyWriter ? new HotRows(writer.commitCount) : undefined
+    this.#hot = sharing.rows ? new HotRows(writer.commitCount) : undefined
+    this.#sharesSnapshots = sharing.snapshots
     writer.onReplies = this.#endSnapshot
   }
 
@@ -109,8 +128,8 @@ export class SqliteMetadataStore implements MetadataStore {
    * hears of a change, so no read is older than an answer; where other processes write too, their answers are unknown here and nothing is shared.
    */
   get #read(): ReturnType<typeof prepareReads> {
-    if (this.#hot !== undefined && !this.#hasSnapshot) {
-      this.#snapshotCounts = this.#hot.now
+    if (this.#sharesSnapshots && !this.#hasSnapshot) {
+      if (this.#hot !== undefined) this.#snapshotCounts = this.#hot.now
       this.#reads.begin.run()
       this.#hasSnapshot = true
       setImmediate(this.#endSnapshot)
@@ -118,9 +137,15 @@ export class SqliteMetadataStore implements MetadataStore {
     return this.#reads
   }
 
+  /** With what the commits stood at when the snapshot of the next read began, or before. */
+  #readCounted(): readonly [ReturnType<typeof prepareReads>, Counts] {
+    const read = this.#read
+    return [read, this.#sharesSnapshots || this.#hot === undefined ? this.#snapshotCounts : this.#hot.now]
+  }
+
   /** Several reads that must agree with each other, whoever else writes. */
   #inSnapshot<T>(work: (read: ReturnType<typeof prepareReads>) => T): T {
-    if (this.#hot !== undefined) return work(this.#read)
+    if (this.#sharesSnapshots) return work(this.#read)
     this.#reads.begin.run()
     try {
       return work(this.#reads)
@@ -191,10 +216,11 @@ export class SqliteMetadataStore implements MetadataStore {
   findBucket(name: string): Bucket | undefined {
     const hot = this.#hot?.findBucket(name)
     if (hot !== undefined) return hot
-    const row = this.#read.bucket.get(name) as BucketRow | undefined
+    const [read, counts] = this.#readCounted()
+    const row = read.bucket.get(name) as BucketRow | undefined
     if (row === undefined) return undefined
     const bucket = bucketOf(row)
-    this.#hot?.keepBucket(bucket, this.#snapshotCounts)
+    this.#hot?.keepBucket(bucket, counts)
     return bucket
   }
 
@@ -227,10 +253,11 @@ export class SqliteMetadataStore implements MetadataStore {
   findCurrent(bucket: Bucket, key: string): ObjectVersion | undefined {
     const hot = this.#hot?.findCurrent(bucket.id, key)
     if (hot !== undefined) return hot
-    const live = this.#read.current.get(bucket.id, key) as VersionRow | undefined
+    const [read, counts] = this.#readCounted()
+    const live = read.current.get(bucket.id, key) as VersionRow | undefined
     if (live !== undefined) {
       const version = versionOf(live)
-      this.#hot?.keepCurrent(bucket.id, version, this.#snapshotCounts)
+      this.#hot?.keepCurrent(bucket.id, version, counts)
       return version
     }
     if (bucket.versioning === 'unversioned') return undefined

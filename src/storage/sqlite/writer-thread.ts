@@ -3,13 +3,15 @@
  * should one change fail, the batch is run again with a savepoint for each, so that the others are made. Batching arises by itself: while one
  * fsync runs, the next batch gathers.
  */
+import { deserialize, serialize } from 'node:v8'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { giveUpBallast, isBallastGivenUp } from '../ballast.ts'
-import { type CommitCount, countCommit } from './hot-rows.ts'
+import { type CountMemory, countCommit } from './commit-count.ts'
 import { type Operations, prepareMutations } from './mutations.ts'
 import { openDatabase } from './schema.ts'
 import { ensureSecretsKey } from './sealed-secrets.ts'
 import type { ReplyKind, WriterReply, WriterRequest } from './writer.ts'
+import type { Relayed } from './writer-ports.ts'
 
 /** Calls of one transaction, at most. */
 const BATCH_CALLS_MAX = 256
@@ -33,7 +35,12 @@ const FREEING: ReadonlySet<keyof Operations> = new Set([
 
 if (parentPort === null) throw new Error('the writer runs as a worker thread')
 const port = parentPort
-const { dataDir, mayMigrate, commitCount } = workerData as { dataDir: string; mayMigrate: boolean; commitCount: CommitCount }
+const { dataDir, mayMigrate, memory, commitsFd } = workerData as {
+  dataDir: string
+  mayMigrate: boolean
+  memory: CountMemory
+  commitsFd: number | undefined
+}
 
 const db = open()
 db.pragma('busy_timeout = 0') // SQLite's own waiting sleeps up to 100 ms between looks; ours looks again after one
@@ -167,7 +174,7 @@ function runAlone(batch: readonly WriterRequest[], error: unknown): WriterReply[
 /** Never throws: a commit is not tried twice. */
 function commit(batch: readonly WriterRequest[], replies: WriterReply[]): WriterReply[] {
   const changesBuckets = batch.some(([, name]) => bucketOperations.has(name))
-  countCommit(commitCount, changesBuckets)
+  countCommit(memory, commitsFd, changesBuckets)
   try {
     commitStatement.run()
     return replies
@@ -175,7 +182,7 @@ function commit(batch: readonly WriterRequest[], replies: WriterReply[]): Writer
     if (db.inTransaction) rollbackStatement.run()
     return failedBatch(batch, error)
   } finally {
-    countCommit(commitCount, changesBuckets)
+    countCommit(memory, commitsFd, changesBuckets)
   }
 }
 
@@ -223,27 +230,49 @@ function checkpoint(mode: 'PASSIVE' | 'TRUNCATE'): void {
   }
 }
 
+type Message = readonly WriterRequest[] | Relayed | 'close'
+
 function drain(): void {
   let message = receiveMessageOnPort(port)
   while (message !== undefined) {
-    take(message.message as WriterRequest[] | 'close')
+    take(message.message as Message)
     message = receiveMessageOnPort(port)
   }
 }
 
 let closing = false
+/** Numbers of calls of one process; those of another one stand above all of them. */
+const SOURCE_SPAN = 2 ** 40
 
-function take(message: WriterRequest[] | 'close'): void {
+function take(message: Message): void {
   if (message === 'close') closing = true
-  else queue.push(...message)
+  else if ('source' in message) {
+    const first = message.source * SOURCE_SPAN
+    for (const [id, ...call] of deserialize(message.bytes) as WriterRequest[]) queue.push([first + id, ...call])
+  } else queue.push(...message)
 }
 
-port.on('message', (message: WriterRequest[] | 'close') => {
+function answer(replies: readonly WriterReply[]): void {
+  if (commitsFd === undefined) {
+    port.postMessage(replies)
+    return
+  }
+  const bySource = new Map<number, WriterReply[]>()
+  for (const [id, ...reply] of replies) {
+    const source = Math.floor(id / SOURCE_SPAN)
+    const own = bySource.get(source) ?? []
+    own.push([id - source * SOURCE_SPAN, ...reply])
+    bySource.set(source, own)
+  }
+  for (const [source, own] of bySource) port.postMessage(source === 0 ? own : { source, bytes: serialize(own) })
+}
+
+port.on('message', (message: Message) => {
   take(message)
   drain()
   while (queue.length > 0) {
     const replies = runAll(queue.splice(0, BATCH_CALLS_MAX))
-    port.postMessage(replies)
+    answer(replies)
     pagesSinceCheckpoint += replies.length * 3
     if (pagesSinceCheckpoint > CHECKPOINT_PAGES) checkpoint('PASSIVE')
     drain()

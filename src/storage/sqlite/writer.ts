@@ -1,7 +1,6 @@
-import { Worker } from 'node:worker_threads'
 import type { NewContent } from '../../domain/model.ts'
 import { OutcomeUnknownError, OverloadedError, StorageBusyError, StorageFullError, StorageReadOnlyError } from '../errors.ts'
-import { type CommitCount, newCommitCount } from './hot-rows.ts'
+import type { CommitCount } from './commit-count.ts'
 import type { MutationCall, Operations } from './mutations.ts'
 
 /** Both ways without names of fields, which cost more than what they name. */
@@ -10,6 +9,17 @@ export type WriterRequest = readonly [id: number, ...MutationCall]
 /** All but `done` and `unknown` changed nothing; `unknown` may have. */
 export type ReplyKind = 'done' | 'full' | 'busy' | 'read-only' | 'error' | 'unknown'
 export type WriterReply = readonly [id: number, kind: ReplyKind, value: unknown]
+
+/** The way to the writer thread: of this process, or of the one above it. */
+export interface WriterPort {
+  /** See hot-rows.ts. */
+  readonly commitCount: CommitCount
+  /** To be called once, before anything is posted. */
+  listen(onReplies: (replies: readonly WriterReply[]) => void, onEnd: (error: Error) => void): void
+  post(requests: readonly WriterRequest[]): void
+  /** Resolves when everything that was posted is durable, and the port is closed. */
+  close(): Promise<void>
+}
 
 interface Waiting {
   readonly resolve: (value: never) => void
@@ -22,9 +32,9 @@ const WAITING_BYTES_MAX = 64 * 1024 * 1024
 /** Of one change beside the bytes of its object. */
 const CALL_BYTES = 4 * 1024
 
-/** The main thread's end of the writer thread: calls of one turn of the event loop travel as one message. */
+/** Changes under way, each with who waits for it: calls of one turn of the event loop travel as one message. */
 export class Writer {
-  readonly #worker: Worker
+  readonly #port: WriterPort
   readonly #waiting = new Map<number, Waiting>()
   readonly #onFatal: (error: Error) => void
   /** Called before the callers of a batch are told that their changes are durable. */
@@ -34,34 +44,18 @@ export class Writer {
   #waitingBytes = 0
   #ended: Error | undefined
 
-  /** See hot-rows.ts. */
-  readonly commitCount: CommitCount
-
-  private constructor(worker: Worker, commitCount: CommitCount, onFatal: (error: Error) => void) {
-    this.#worker = worker
-    this.commitCount = commitCount
+  /** @param onFatal called once when an outcome is unknown or the writer is gone: the process must answer what is under way and end. */
+  constructor(port: WriterPort, onFatal: (error: Error) => void) {
+    this.#port = port
     this.#onFatal = onFatal
-    worker.on('message', (replies: readonly WriterReply[]) => this.#settle(replies))
-    worker.on('error', (error) => this.#end(error))
-    worker.on('exit', () => this.#end(new Error('the writer thread has ended')))
+    port.listen(
+      (replies) => this.#settle(replies),
+      (error) => this.#end(error),
+    )
   }
 
-  /**
-   * @param onFatal called once when an outcome is unknown or the thread died: the process must answer what is under way and end.
-   * @throws what opening or migrating the database throws.
-   */
-  static async start(dataDir: string, mayMigrate: boolean, onFatal: (error: Error) => void): Promise<Writer> {
-    const file = import.meta.url.endsWith('.ts') ? './writer-thread.ts' : './writer-thread.js'
-    const commitCount = newCommitCount()
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: { dataDir, mayMigrate, commitCount } })
-    await new Promise<void>((resolve, reject) => {
-      worker.once('message', () => {
-        worker.removeAllListeners('error')
-        resolve()
-      })
-      worker.once('error', reject)
-    })
-    return new Writer(worker, commitCount, onFatal)
+  get commitCount(): CommitCount {
+    return this.#port.commitCount
   }
 
   call<Name extends keyof Operations>(name: Name, ...args: Parameters<Operations[Name]>): Promise<ReturnType<Operations[Name]>> {
@@ -92,7 +86,7 @@ export class Writer {
   #send(): void {
     const requests = this.#outbox
     this.#outbox = []
-    if (this.#ended === undefined) this.#worker.postMessage(requests, gatherBytes(requests))
+    if (this.#ended === undefined) this.#port.post(requests)
   }
 
   #settle(replies: readonly WriterReply[]): void {
@@ -124,16 +118,11 @@ export class Writer {
     this.#onFatal(error)
   }
 
-  /** Lets queued calls finish, checkpoints and closes the database. */
+  /** Lets queued calls finish. */
   async close(): Promise<void> {
     if (this.#ended !== undefined) return
     if (this.#outbox.length > 0) this.#send()
-    const exit = new Promise<void>((resolve) => {
-      this.#worker.removeAllListeners('exit')
-      this.#worker.once('exit', () => resolve())
-    })
-    this.#worker.postMessage('close')
-    await exit
+    await this.#port.close()
     this.#ended = new Error('the store is closed')
   }
 }
@@ -150,22 +139,4 @@ function inlineBytesOf(args: readonly unknown[]): number {
     if (content?.kind === 'inline') bytes += content.bytes.length
   }
   return bytes
-}
-
-/** Lets bytes that are arguments stand in one buffer, to be handed over: a copy of each would cost more than all else of its change. */
-function gatherBytes(requests: readonly WriterRequest[]): ArrayBuffer[] {
-  let sizeBytes = 0
-  for (const [, , args] of requests) for (const each of args) if (each instanceof Uint8Array) sizeBytes += each.length
-  if (sizeBytes === 0) return []
-  const together = Buffer.allocUnsafeSlow(sizeBytes)
-  let at = 0
-  for (const [, , args] of requests as readonly (readonly [number, string, unknown[]])[]) {
-    for (const [index, each] of args.entries()) {
-      if (!(each instanceof Uint8Array)) continue
-      together.set(each, at)
-      args[index] = together.subarray(at, at + each.length)
-      at += each.length
-    }
-  }
-  return [together.buffer]
 }
