@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Stores } from '../engine/stores.ts'
+import type { PurgePlace } from '../storage/metadata-store.ts'
 import type { Log } from '../telemetry.ts'
 
 export interface Sweeper {
@@ -22,7 +24,7 @@ export function startSweeper(stores: Stores, log: Log): Sweeper {
   const run = async (): Promise<void> => {
     try {
       await sweepReleased(stores, () => isStopping)
-      await stores.metadata.purgeTombstones(TOMBSTONE_AGE_MS)
+      await purgeTombstones(stores, TOMBSTONE_AGE_MS, () => isStopping)
     } catch (error) {
       // what cannot be read means: delete nothing, and try again later
       log.error('sweep failed', { err: error })
@@ -58,6 +60,16 @@ export async function sweepReleased(stores: Stores, isStopping: () => boolean = 
     if (blobIds.length === 0 || isStopping()) return
     await stores.blobs.remove(blobIds)
     await stores.metadata.forgetReleasedBlobs(blobIds)
+  }
+}
+
+/** Drop records that nobody asks for any more: step by step, with the writer left to others as long as each step took. */
+export async function purgeTombstones(stores: Pick<Stores, 'metadata'>, ageMs: number, isStopping: () => boolean = () => false): Promise<void> {
+  for (let place: PurgePlace | undefined; ; ) {
+    const startMs = performance.now()
+    place = await stores.metadata.purgeTombstones(ageMs, place)
+    if (place === undefined || isStopping()) return
+    await sleep(performance.now() - startMs)
   }
 }
 

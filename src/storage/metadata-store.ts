@@ -131,8 +131,11 @@ export interface MetadataStore {
   forgetReleasedBlobs(blobIds: readonly string[]): Promise<void>
   /** Those of `blobIds` that some content or the list of released blobs names. */
   filterKnownBlobs(blobIds: readonly string[]): Promise<ReadonlySet<string>>
-  /** Drop records of deleted keys and of completed uploads older than `ageMs`; those that an open upload may ask for stay. */
-  purgeTombstones(ageMs: number): Promise<void>
+  /**
+   * Drop records of deleted keys and of completed uploads older than `ageMs`; those that an open upload may ask for stay.
+   * One call drops as many as keep the writer for some milliseconds, and resolves to where the next one goes on; undefined: there are no more.
+   */
+  purgeTombstones(ageMs: number, after?: PurgePlace): Promise<PurgePlace | undefined>
 
   // -- encryption --------------------------------------------------------------------------------------------------------------------
   /** Whatever is sealed, in the order of its ids: a page of those after `after` (at first an empty text for blobs, 0 for contents). */
@@ -429,3 +432,10 @@ export interface Rename {
 }
 
 export type RenameResult = Refusal | { readonly kind: 'renamed' | 'no-such-source' | 'no-such-bucket' | 'other-parameters' }
+
+/** Where a purge has come to in the records of deleted keys: they go by age, then bucket and key. */
+export interface PurgePlace {
+  readonly changedMs: number
+  readonly bucketId: number
+  readonly key: string
+}

@@ -29,6 +29,7 @@ import type {
   NewPart,
   NewUpload,
   NewVersion,
+  PurgePlace,
   Rename,
   SealedKind,
   SealedRow,
@@ -428,8 +429,8 @@ export class SqliteMetadataStore implements MetadataStore {
     return new Set(this.#read.knownBlobs.all(JSON.stringify(blobIds)) as string[])
   }
 
-  async purgeTombstones(ageMs: number): Promise<void> {
-    await this.#writer.call('purgeTombstones', ageMs)
+  purgeTombstones(ageMs: number, after?: PurgePlace): Promise<PurgePlace | undefined> {
+    return this.#writer.call('purgeTombstones', ageMs, after)
   }
 
   async listSealings(kind: SealedKind, after: string | number, limit: number): Promise<readonly SealedRow[]> {

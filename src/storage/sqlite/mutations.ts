@@ -5,6 +5,7 @@ import { prepareBucketMutations } from './bucket-mutations.ts'
 import { prepareContents } from './contents.ts'
 import { prepareRenameMutations } from './rename-mutations.ts'
 import { prepareSealingMutations } from './sealing-mutations.ts'
+import { prepareTombstonePurge } from './tombstone-purge.ts'
 import type { Transaction } from './transaction.ts'
 import { prepareUploadMutations } from './upload-mutations.ts'
 import { prepareVersionMutations } from './version-mutations.ts'
@@ -18,12 +19,6 @@ export function prepareMutations(db: Database.Database) {
   const counter = sql(`SELECT value FROM counter WHERE name = 'change_seq'`).pluck()
   const setCounter = sql(`UPDATE counter SET value = ? WHERE name = 'change_seq'`)
   const nextGeneration = sql(`UPDATE counter SET value = value + 1 WHERE name = 'generation' RETURNING value`).pluck()
-  // an upload that is still open may have to know of a change, however long ago
-  const purgeChanges = sql(
-    `DELETE FROM key_change WHERE changed_ms < ?
-     AND NOT EXISTS (SELECT 1 FROM upload WHERE upload.bucket_id = key_change.bucket_id AND upload.key = key_change.key)`,
-  )
-
   const putJobState = sql(`INSERT OR REPLACE INTO job_state VALUES (?, ?)`)
 
   const transaction: Transaction = { seq: 0, nowMs: 0, versionings: new Map() }
@@ -66,11 +61,7 @@ export function prepareMutations(db: Database.Database) {
     putJobState(name: string, state: string): undefined {
       putJobState.run(name, state)
     },
-    purgeTombstones(ageMs: number): undefined {
-      purgeChanges.run(transaction.nowMs - ageMs)
-      uploads.purgeCompleted(transaction.nowMs - ageMs)
-      renames.purgeTokens(transaction.nowMs - ageMs)
-    },
+    purgeTombstones: prepareTombstonePurge(db, transaction),
     nextGeneration(): number {
       return nextGeneration.get() as number
     },

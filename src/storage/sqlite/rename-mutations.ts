@@ -9,7 +9,6 @@ export function prepareRenameMutations(db: Database.Database, transaction: Trans
   const sql = (text: string) => db.prepare(text)
   const findToken = sql(`SELECT fingerprint FROM client_token WHERE bucket_id = ? AND token = ?`).pluck()
   const insertToken = sql(`INSERT INTO client_token VALUES (?, ?, ?, ?)`)
-  const purgeTokens = sql(`DELETE FROM client_token WHERE used_ms < ?`)
 
   function renameObject(rename: Rename): RenameResult {
     const { bucketId, sourceKey, key, when, token, fingerprint, ownerId } = rename
@@ -32,5 +31,5 @@ export function prepareRenameMutations(db: Database.Database, transaction: Trans
     return { kind: 'renamed' }
   }
 
-  return { operations: { renameObject }, purgeTokens: (beforeMs: number): void => void purgeTokens.run(beforeMs) }
+  return { operations: { renameObject } }
 }

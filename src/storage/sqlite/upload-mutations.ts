@@ -25,7 +25,6 @@ export function prepareUploadMutations(db: Database.Database, transaction: Trans
   const removeParts = sql(`DELETE FROM part WHERE upload_id = ?`)
   const removePart = sql(`DELETE FROM part WHERE upload_id = ? AND part_number = ?`)
   const insertCompleted = sql(`INSERT INTO completed_upload VALUES (?, ?, ?, ?, ?, ?)`)
-  const purgeCompleted = sql(`DELETE FROM completed_upload WHERE completed_ms < ?`)
 
   /** Eleven digits of base 32 hold every safe integer and sort as it does; what follows makes the id unguessable. */
   function newUploadId(): string {
@@ -109,7 +108,6 @@ export function prepareUploadMutations(db: Database.Database, transaction: Trans
   return {
     operations: { createUpload, putPart, completeUpload, abortUpload },
     dropAllOfBucket,
-    purgeCompleted: (beforeMs: number): void => void purgeCompleted.run(beforeMs),
   }
 }
 

@@ -218,7 +218,17 @@ function runAll(requests: readonly WriterRequest[]): WriterReply[] {
   return [...replies.filter(([id]) => !retried.has(id)), ...runTightly(again)]
 }
 
+/** Estimated: a page for each row that was changed. Neighbours share pages, and what changes many rows may have no neighbours among them. */
 let pagesSinceCheckpoint = 0
+const totalChanges = db.prepare('SELECT total_changes()').pluck()
+let countedChanges = 0
+
+/** Since it was asked last. */
+function changedRows(): number {
+  const before = countedChanges
+  countedChanges = totalChanges.get() as number
+  return countedChanges - before
+}
 
 function checkpoint(mode: 'PASSIVE' | 'TRUNCATE'): void {
   try {
@@ -273,7 +283,7 @@ port.on('message', (message: Message) => {
   while (queue.length > 0) {
     const replies = runAll(queue.splice(0, BATCH_CALLS_MAX))
     answer(replies)
-    pagesSinceCheckpoint += replies.length * 3
+    pagesSinceCheckpoint += changedRows()
     if (pagesSinceCheckpoint > CHECKPOINT_PAGES) checkpoint('PASSIVE')
     drain()
   }
