@@ -13,6 +13,7 @@ import {
 import type { Bucket } from '../domain/model.ts'
 import { UNCONDITIONAL } from '../domain/precondition.ts'
 import type { Stores } from '../engine/stores.ts'
+import { inSlices } from '../engine/turns.ts'
 import { LIFECYCLE_CONFIG } from '../storage/metadata-store.ts'
 import type { Log } from '../telemetry.ts'
 
@@ -114,7 +115,7 @@ async function expireVersions(
   for (;;) {
     const page = await stores.metadata.listVersions(bucket.id, { prefix: '', delimiter: undefined, after, afterVersionId, maxKeys: ENTRIES_PAGE })
     // only now, because the page was to continue behind a version that may be among them
-    for (const action of due) if (await apply(stores, bucket, action)) removed += 1
+    removed += await applyAll(stores, bucket, due)
     due = []
     if (isStopping()) return removed
     for (const version of page.versions) look(version)
@@ -124,8 +125,13 @@ async function expireVersions(
     await nextTurn()
   }
   if (latest !== undefined) plan(planLatest(rules, latest, true, clock))
-  for (const action of due) if (await apply(stores, bucket, action)) removed += 1
-  return removed
+  return removed + (await applyAll(stores, bucket, due))
+}
+
+/** @returns how many were removed */
+async function applyAll(stores: Stores, bucket: Bucket, actions: readonly LifecycleAction[]): Promise<number> {
+  const removals = await inSlices(actions, (action) => apply(stores, bucket, action))
+  return removals.filter((isRemoved) => isRemoved).length
 }
 
 async function apply(stores: Stores, bucket: Bucket, { kind, version }: LifecycleAction): Promise<boolean> {

@@ -4,7 +4,7 @@ import { checkKey, checkVersionId } from '../../domain/names.ts'
 import { type Precondition, UNCONDITIONAL } from '../../domain/precondition.ts'
 import { S3Error } from '../../domain/s3-error.ts'
 import * as objects from '../../engine/objects.ts'
-import { inTurn, LARGE_DOCUMENT_BYTES } from '../../engine/turns.ts'
+import { inSlices, inTurn, LARGE_DOCUMENT_BYTES } from '../../engine/turns.ts'
 import type { BucketCall, ObjectCall } from '../call.ts'
 import { readDocumentBody } from '../document-body.ts'
 import { readBypass } from '../lock-headers.ts'
@@ -51,7 +51,7 @@ interface KeyToDelete {
   readonly texts: { readonly etag: string | undefined; readonly lastModifiedTime: string | undefined; readonly size: string | undefined }
 }
 
-/** Each key is judged and deleted by itself, in the order of the request; all of them share the commits of one stretch. */
+/** Each key is judged and deleted by itself, in the order of the request; what others write meanwhile is committed in between. */
 export async function deleteObjects(call: BucketCall): Promise<S3Response> {
   const { bucket, stores, services, nowMs } = call
   const { compatibility } = services.config
@@ -62,39 +62,37 @@ export async function deleteObjects(call: BucketCall): Promise<S3Response> {
   )
   if (compatibility === 'aws') refuseAsAws(keys)
   const ownerId = ownerOf(call)
-  const results = await Promise.all(
-    keys.map(async ({ key, versionId, texts }): Promise<XmlChildren | undefined> => {
-      const named = { Key: key, VersionId: versionId }
-      try {
-        checkKey(key)
-        if (versionId !== undefined) checkVersionId(versionId)
-        const when: Precondition = texts === NO_TEXTS ? UNCONDITIONAL : deleteKeyPrecondition(texts, nowMs)
-        const name = { key, versionId }
-        call.allow(versionId === undefined ? 's3:DeleteObject' : 's3:DeleteObjectVersion', bucket, name)
-        // who may not read it must not learn its ETag by guessing
-        if (texts.etag !== undefined && texts.etag !== '*') call.allow('s3:GetObject', bucket, name)
-        // no early look: what stands earlier in this request must have happened first
-        const result = await stores.metadata.deleteObject({
-          bucketId: bucket.id,
-          key,
-          versionId,
-          when,
-          compatibility,
-          ownerId,
-          bypassGovernance: readBypass(call, name),
-        })
-        if (result.kind !== 'deleted') throw objects.deleteRefused(result, bucket, key)
-        call.note({ key, versionId: versionId ?? result.versionId, refusal: undefined })
-        if (isQuiet) return undefined
-        const marker = result.isDeleteMarker ? { DeleteMarker: true, DeleteMarkerVersionId: result.versionId } : {}
-        return { Deleted: { ...named, ...marker } }
-      } catch (error) {
-        if (!(error instanceof S3Error)) throw error
-        call.note({ key, versionId, refusal: error })
-        return { Error: { ...named, Code: error.code, Message: error.message } }
-      }
-    }),
-  )
+  const results = await inSlices(keys, async ({ key, versionId, texts }): Promise<XmlChildren | undefined> => {
+    const named = { Key: key, VersionId: versionId }
+    try {
+      checkKey(key)
+      if (versionId !== undefined) checkVersionId(versionId)
+      const when: Precondition = texts === NO_TEXTS ? UNCONDITIONAL : deleteKeyPrecondition(texts, nowMs)
+      const name = { key, versionId }
+      call.allow(versionId === undefined ? 's3:DeleteObject' : 's3:DeleteObjectVersion', bucket, name)
+      // who may not read it must not learn its ETag by guessing
+      if (texts.etag !== undefined && texts.etag !== '*') call.allow('s3:GetObject', bucket, name)
+      // no early look: what stands earlier in this request must have happened first
+      const result = await stores.metadata.deleteObject({
+        bucketId: bucket.id,
+        key,
+        versionId,
+        when,
+        compatibility,
+        ownerId,
+        bypassGovernance: readBypass(call, name),
+      })
+      if (result.kind !== 'deleted') throw objects.deleteRefused(result, bucket, key)
+      call.note({ key, versionId: versionId ?? result.versionId, refusal: undefined })
+      if (isQuiet) return undefined
+      const marker = result.isDeleteMarker ? { DeleteMarker: true, DeleteMarkerVersionId: result.versionId } : {}
+      return { Deleted: { ...named, ...marker } }
+    } catch (error) {
+      if (!(error instanceof S3Error)) throw error
+      call.note({ key, versionId, refusal: error })
+      return { Error: { ...named, Code: error.code, Message: error.message } }
+    }
+  })
   const entries = results.filter((result) => result !== undefined)
   return { status: 200, headers: ['Content-Type', 'application/xml'], body: xmlDocument('DeleteResult', entries, S3_NAMESPACE) }
 }
