@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { BareAnswer } from './bare-server.ts'
 import type { Job, LoadResult } from './load.ts'
+import { PROBE_BODY_BYTES, type ProbeJob, type ProbeResult } from './probe-job.ts'
 
 const fileOf = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url))
 
@@ -72,6 +73,44 @@ export class Load {
   }
 }
 
+/** The prober, with a bare server of its own: sends single requests for as long as something else is done, and says what they waited. */
+export class Probe {
+  readonly #child = track(fork(fileOf('probe'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }))
+  readonly #bare: BareServer
+
+  private constructor(bare: BareServer) {
+    this.#bare = bare
+  }
+
+  static async start(): Promise<Probe> {
+    return new Probe(await startBareServer({ status: 200, headers: ['Content-Length', String(PROBE_BODY_BYTES)], bodyBytes: PROBE_BODY_BYTES }))
+  }
+
+  async during<T>(job: Omit<ProbeJob, 'bare'>, work: () => Promise<T>): Promise<{ readonly waits: ProbeResult; readonly result: T }> {
+    const answered = new Promise<ProbeResult>((resolve, reject) => {
+      this.#child.once('message', (message: { readonly done?: ProbeResult; readonly error?: string }) => {
+        if (message.done === undefined) reject(new Error(`prober: ${message.error ?? 'no result'}`))
+        else resolve(message.done)
+      })
+    })
+    const { host, port } = this.#bare
+    this.#child.send({ ...job, bare: { host, port } } satisfies ProbeJob)
+    try {
+      const result = await Promise.race([work(), answered.then(() => Promise.reject(new Error('the prober ended early')))])
+      this.#child.send('enough')
+      return { waits: await answered, result }
+    } catch (error) {
+      answered.catch(() => {}) // what the work failed of comes first
+      throw error
+    }
+  }
+
+  async stop(): Promise<void> {
+    await end(this.#child)
+    await this.#bare.stop()
+  }
+}
+
 /** Ticks of /proc/PID/stat a second: USER_HZ, which is 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100
 
@@ -107,10 +146,11 @@ function readStat(pid: number): string[] | undefined {
   }
 }
 
-/** Resident memory in bytes; NaN where there is no /proc. */
-export function residentBytesOf(pid: number): number {
+/** Resident memory in bytes, or without that of files, which the kernel takes back as it likes; NaN where there is no /proc. */
+export function residentBytesOf(pid: number, part: 'all' | 'own' = 'all'): number {
   try {
-    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+    const line = part === 'all' ? /^VmRSS:\s+(\d+) kB$/m : /^RssAnon:\s+(\d+) kB$/m
+    const kib = line.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
     return kib === undefined ? Number.NaN : Number(kib) * 1024
   } catch {
     return Number.NaN

@@ -4,6 +4,7 @@ import { cpus, release, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type BenchOptions, type Peer, type RowFunction, say } from './context.ts'
 import { type Finding, sizeText, table } from './report.ts'
+import { largeBucketRow } from './rows/large-bucket.ts'
 import { listRow } from './rows/list.ts'
 import { peersRow } from './rows/peers.ts'
 import { copyRow, memoryRow, startRow } from './rows/process.ts'
@@ -18,6 +19,7 @@ const ROWS: Readonly<Record<string, RowFunction>> = {
   'put-large': putLargeRow,
   'get-large': getLargeRow,
   list: listRow,
+  'large-bucket': largeBucketRow,
   copy: copyRow,
   memory: memoryRow,
   start: startRow,

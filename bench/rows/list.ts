@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { NO_TRAITS } from '../../src/domain/model.ts'
+import { type NewContent, NO_TRAITS } from '../../src/domain/model.ts'
 import { UNCONDITIONAL } from '../../src/domain/precondition.ts'
 import { openStores, type Stores } from '../../src/engine/stores.ts'
 import { expectStatus, request, xmlBlocks } from '../../test/kit/s3.ts'
@@ -32,17 +32,28 @@ const LISTS = [
   { row: 'list-folders', work: 'list 1,000 folders over 1,000,000 keys, with a delimiter', query: { delimiter: '/' } },
 ] as const
 
-/** Through the store, in this process, before the server starts on its directory: over HTTP it would take minutes. */
-async function fill(stores: Stores, name: string, keys: Iterable<string>): Promise<void> {
+const ONE_BYTE = { kind: 'inline', bytes: new Uint8Array([97]) } as const
+
+/**
+ * Through the store, in this process, before the server starts on its directory: over HTTP it would take minutes.
+ * @param contentOf default: one byte that lives in the row
+ */
+export async function fill(
+  stores: Stores,
+  name: string,
+  keys: Iterable<string>,
+  contentOf: () => NewContent | Promise<NewContent> = () => ONE_BYTE,
+): Promise<void> {
   const { bucket } = await stores.metadata.createBucket({ name, ownerId: 'bench', hasObjectLock: false })
-  const commit = (key: string) =>
-    stores.metadata.commitVersion(
+  const commit = async (key: string): Promise<unknown> => {
+    const content = await contentOf()
+    return stores.metadata.commitVersion(
       {
         bucketId: bucket.id,
         key,
         etag: '0cc175b9c0f1b6a831c399e269772661',
-        sizeBytes: 1,
-        content: { kind: 'inline', bytes: new Uint8Array([97]) },
+        sizeBytes: content.kind === 'blob' ? content.blob.sizeBytes : 1,
+        content,
         ownerId: 'bench',
         storageClass: 'STANDARD',
         metadata: { headers: { 'content-type': 'binary/octet-stream' }, user: {} },
@@ -51,6 +62,7 @@ async function fill(stores: Stores, name: string, keys: Iterable<string>): Promi
       },
       { when: UNCONDITIONAL, openedAtSeq: 0 },
     )
+  }
   let under: Promise<unknown>[] = []
   for (const key of keys) {
     under.push(commit(key))
@@ -61,7 +73,7 @@ async function fill(stores: Stores, name: string, keys: Iterable<string>): Promi
   await Promise.all(under)
 }
 
-function* keysInFolders(count: number, aFolder: number): Iterable<string> {
+export function* keysInFolders(count: number, aFolder: number): Iterable<string> {
   for (let n = 0; n < count; n++) {
     const folder = String(Math.floor(n / aFolder)).padStart(6, '0')
     yield `folder-${folder}/key-${String(n % aFolder).padStart(6, '0')}`
