@@ -2,6 +2,7 @@ import { connect, type Socket } from 'node:net'
 
 const READ_BYTES = 1024 * 1024
 const WRITE_BYTES = 1024 * 1024
+const FILLER = Buffer.alloc(WRITE_BYTES, 'matchbox')
 
 export interface Answer {
   readonly status: number
@@ -83,13 +84,13 @@ export class Connection {
 
   /** A head that announces `lengthBytes`, and that many bytes of nothing in particular. */
   async upload(head: Buffer, lengthBytes: number): Promise<Answer> {
+    if (lengthBytes < WRITE_BYTES) return this.request(Buffer.concat([head, FILLER.subarray(0, lengthBytes)]))
     const socket = await this.#connected()
     const answer = this.#send(socket, head)
     answer.catch(() => {}) // it is awaited below
-    const filler = Buffer.alloc(WRITE_BYTES, 'matchbox')
     for (let left = lengthBytes; left > 0; left -= WRITE_BYTES) {
       await new Promise<void>((resolve, reject) => {
-        socket.write(left < WRITE_BYTES ? filler.subarray(0, left) : filler, (error) => (error ? reject(error) : resolve()))
+        socket.write(left < WRITE_BYTES ? FILLER.subarray(0, left) : FILLER, (error) => (error ? reject(error) : resolve()))
       })
     }
     return answer

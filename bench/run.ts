@@ -8,11 +8,12 @@ import { largeBucketRow } from './rows/large-bucket.ts'
 import { listRow } from './rows/list.ts'
 import { peersRow } from './rows/peers.ts'
 import { copyRow, memoryRow, startRow } from './rows/process.ts'
-import { getRow, notModifiedRow, overwriteRow, putRow } from './rows/small.ts'
+import { getPresignedRow, getRow, notModifiedRow, overwriteRow, putRow } from './rows/small.ts'
 import { getLargeRow, putLargeRow } from './rows/streams.ts'
 
 const ROWS: Readonly<Record<string, RowFunction>> = {
   get: getRow,
+  'get-presigned': getPresignedRow,
   '304': notModifiedRow,
   put: putRow,
   overwrite: overwriteRow,

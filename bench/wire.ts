@@ -9,23 +9,21 @@ export interface Endpoint {
   readonly secretAccessKey: string
 }
 
-export type WireRequest = Pick<S3Request, 'method' | 'bucket' | 'key' | 'query' | 'headers'> & {
-  /** Sent, and signed by its digest. */
-  readonly body?: Buffer
-  /** Announced and left unsigned: the bytes follow from elsewhere. */
+export type WireRequest = Pick<S3Request, 'method' | 'bucket' | 'key' | 'query' | 'headers' | 'sign'> & {
+  /** Of a body that follows the head. */
   readonly lengthBytes?: number
+  /** Its digest, which is signed. */
+  readonly bodySha256?: string
 }
 
-/** Request line, headers and body of a request that is signed for `endpoint`. */
-export function wireBytes(endpoint: Endpoint, request: WireRequest): Buffer {
-  const { lengthBytes, body, ...rest } = request
+/** Request line and headers of a request that is signed for `endpoint`. */
+export function headBytes(endpoint: Endpoint, request: WireRequest): Buffer {
+  const { lengthBytes, bodySha256 = 'UNSIGNED-PAYLOAD', ...rest } = request
   const headers =
-    lengthBytes === undefined
-      ? { ...rest.headers }
-      : { ...rest.headers, 'content-length': String(lengthBytes), 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD' }
-  const signed = signRequest(endpoint, { ...rest, headers, ...(body === undefined ? {} : { body }) })
+    lengthBytes === undefined ? { ...rest.headers } : { ...rest.headers, 'content-length': String(lengthBytes), 'x-amz-content-sha256': bodySha256 }
+  const signed = signRequest(endpoint, { ...rest, headers })
   let head = `${signed.method} ${signed.target} HTTP/1.1\r\n`
   for (const [name, value] of Object.entries(signed.headers)) head += `${name}: ${String(value)}\r\n`
   head += 'user-agent: matchbox-bench\r\n\r\n'
-  return body === undefined ? Buffer.from(head, 'latin1') : Buffer.concat([Buffer.from(head, 'latin1'), body])
+  return Buffer.from(head, 'latin1')
 }

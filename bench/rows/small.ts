@@ -4,15 +4,15 @@ import { type RunningServer, startServer } from '../../test/kit/server.ts'
 import type { BareAnswer } from '../bare-server.ts'
 import type { BenchOptions, RowFunction } from '../context.ts'
 import type { LoadResult, RequestSeries } from '../load.ts'
-import { cpuSecondsOf, Load, startBareServer } from '../processes.ts'
-import { type Finding, median, short } from '../report.ts'
+import { cpuSecondsOf, Load, residentBytesOf, startBareServer } from '../processes.ts'
+import { type Finding, median, short, sizeText } from '../report.ts'
 import type { Endpoint } from '../wire.ts'
 
 export const OBJECT_BYTES = 1024
 export const OBJECTS = 1000
 const WARM_UP_SECONDS = 2
-/** New keys of one measurement of PUT: more than are written in it. */
-const NEW_KEYS = 30_000
+/** More than are written: a measurement of `put` must not come to the end of its new keys. */
+const NEW_KEYS_PER_SECOND = 30_000
 
 interface Sample extends LoadResult {
   readonly cpuMicros: number
@@ -91,7 +91,8 @@ async function compare(row: SmallRow, options: BenchOptions): Promise<readonly F
         theirs.push(await measure(load, bareEndpoint, row.series(bucket, round), options.seconds, options, row.status))
         ours.push(await measure(load, server, row.series(bucket, round), options.seconds, options, row.status))
       }
-      return [findingOf(row, ours, theirs)]
+      const resident = { ours: residentBytesOf(server.pid), theirs: residentBytesOf(bare.pid) }
+      return [findingOf(row, ours, theirs, resident)]
     } finally {
       await bare.stop()
     }
@@ -101,7 +102,12 @@ async function compare(row: SmallRow, options: BenchOptions): Promise<readonly F
   }
 }
 
-function findingOf(row: SmallRow, ours: readonly Sample[], theirs: readonly Sample[]): Finding {
+interface Resident {
+  readonly ours: number
+  readonly theirs: number
+}
+
+function findingOf(row: SmallRow, ours: readonly Sample[], theirs: readonly Sample[], resident: Resident): Finding {
   const ratios = ours.map((sample, round) => sample.cpuMicros / (theirs[round] as Sample).cpuMicros)
   const ratio = median(ratios)
   const of = (samples: readonly Sample[], field: keyof Sample): number => median(samples.map((sample) => sample[field]))
@@ -119,9 +125,9 @@ function findingOf(row: SmallRow, ours: readonly Sample[], theirs: readonly Samp
     isMet: known && row.aimRatio !== undefined ? ratio <= row.aimRatio : undefined,
     notes: [
       `Matchbox ${describe(ours)}; bare ${describe(theirs)}; ratios ${ratios.map((each) => each.toFixed(2)).join(' ')}; ` +
-        `generator ${short(of(ours, 'clientCores'))} cores`,
+        `generator ${short(of(ours, 'clientCores'))} cores; resident afterwards ${sizeText(resident.ours)} against ${sizeText(resident.theirs)}`,
     ],
-    figures: { ours, theirs, ratios },
+    figures: { ours, theirs, ratios, resident },
   }
 }
 
@@ -135,6 +141,20 @@ export const getRow: RowFunction = (options) =>
       status: 200,
       series: (bucket) => ({ method: 'GET', bucket, key: objectKey('{n}'), count: OBJECTS }),
       example: (server, bucket) => expectStatus(request(server, { bucket, key: objectKey(0) }), 200),
+    },
+    options,
+  )
+
+export const getPresignedRow: RowFunction = (options) =>
+  compare(
+    {
+      row: 'get-presigned',
+      work: `GET 1 KiB, presigned, ${options.connections} connections: CPU`,
+      yardstick: 'bare node:http',
+      aimRatio: undefined,
+      status: 200,
+      series: (bucket) => ({ method: 'GET', bucket, key: objectKey('{n}'), count: OBJECTS, sign: 'presign' }),
+      example: (server, bucket) => expectStatus(request(server, { bucket, key: objectKey(0), sign: 'presign' }), 200),
     },
     options,
   )
@@ -158,6 +178,11 @@ export const notModifiedRow: RowFunction = async (options) => {
   )
 }
 
+/** Each measurement has keys of its own. */
+export function newObjects(bucket: string, round: number, seconds: number): RequestSeries {
+  return { method: 'PUT', bucket, key: `new/${round}/{n}`, count: Math.ceil(NEW_KEYS_PER_SECOND * seconds), bodyBytes: OBJECT_BYTES }
+}
+
 export const putRow: RowFunction = (options) =>
   compare(
     {
@@ -166,7 +191,7 @@ export const putRow: RowFunction = (options) =>
       yardstick: 'bare node:http that reads and stores nothing',
       aimRatio: 6,
       status: 200,
-      series: (bucket, round) => ({ method: 'PUT', bucket, key: `new/${round}/{n}`, count: NEW_KEYS, bodyBytes: OBJECT_BYTES }),
+      series: (bucket, round) => newObjects(bucket, round, options.seconds),
       example: (server, bucket) => putObject(server, bucket, 'new/example', Buffer.alloc(OBJECT_BYTES)),
     },
     options,

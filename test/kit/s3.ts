@@ -205,9 +205,20 @@ export function signatureOf(input: SignatureInput): string {
   const canonicalHeaders = input.signedNames.map((name) => `${name}:${canonicalValue(input.headers[name])}\n`).join('')
   const canonical = [input.method, input.path, canonicalQuery, canonicalHeaders, input.signedNames.join(';'), input.payload].join('\n')
   const toSign = ['AWS4-HMAC-SHA256', input.signedAt, input.scope, sha256Hex(Buffer.from(canonical, 'latin1'))].join('\n')
-  let key: Buffer = Buffer.from(`AWS4${input.credential.secretAccessKey}`, 'utf8')
-  for (const part of input.scope.split('/')) key = hmac(key, part)
-  return hmac(key, toSign).toString('hex')
+  return hmac(signingKey(input.credential.secretAccessKey, input.scope), toSign).toString('hex')
+}
+
+/** The last one: it is the same for nearly all requests of a day, and a load signs a hundred thousand of them. */
+let derived = { from: '', key: Buffer.alloc(0) }
+
+function signingKey(secret: string, scope: string): Buffer {
+  const from = `${secret} ${scope}`
+  if (derived.from !== from) {
+    let key: Buffer<ArrayBuffer> = Buffer.from(`AWS4${secret}`, 'utf8')
+    for (const part of scope.split('/')) key = hmac(key, part)
+    derived = { from, key }
+  }
+  return derived.key
 }
 
 function canonicalValue(value: string | readonly string[] | undefined): string {
@@ -259,7 +270,7 @@ export function sha256Hex(data: string | Uint8Array): string {
   return createHash('sha256').update(data).digest('hex')
 }
 
-function hmac(key: Buffer, data: string): Buffer {
+function hmac(key: Buffer, data: string): Buffer<ArrayBuffer> {
   return createHmac('sha256', key).update(Buffer.from(data, 'latin1')).digest()
 }
 
