@@ -1,6 +1,6 @@
 /** The processes of a measurement, and what the kernel says they used. Linux only: elsewhere CPU and memory are unknown. */
 import { type ChildProcess, fork, spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { BareAnswer } from './bare-server.ts'
 import type { Job, LoadResult } from './load.ts'
@@ -58,6 +58,10 @@ export async function startBareServer(answer: BareAnswer): Promise<BareServer> {
 export class Load {
   readonly #child = track(fork(fileOf('load'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }))
 
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
   run(job: Job): Promise<LoadResult> {
     return new Promise((resolve, reject) => {
       this.#child.once('message', (message: { readonly done?: LoadResult; readonly error?: string }) => {
@@ -114,24 +118,37 @@ export class Probe {
 /** Ticks of /proc/PID/stat a second: USER_HZ, which is 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100
 
+interface ProcessStat {
+  readonly parent: number
+  readonly ticks: number
+}
+
 /** CPU seconds of a process and all its descendants, every thread, up to now; NaN where there is no /proc. */
 export function cpuSecondsOf(pid: number): number {
-  const stats = new Map<number, { readonly parent: number; readonly ticks: number }>()
-  try {
-    for (const name of readdirSync('/proc')) {
-      if (!/^\d+$/.test(name)) continue
-      const fields = readStat(Number(name))
-      if (fields !== undefined) stats.set(Number(name), { parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) })
-    }
-  } catch {
-    return Number.NaN
-  }
+  const stats = readStats()
+  if (stats.size === 0) return Number.NaN
   let ticks = 0
   for (const [each, stat] of stats) if (each === pid || isBelow(each, pid, stats)) ticks += stat.ticks
   return ticks / TICKS_PER_SECOND
 }
 
-function isBelow(pid: number, ancestor: number, stats: ReadonlyMap<number, { readonly parent: number }>): boolean {
+export function childrenOf(pid: number): readonly number[] {
+  return [...readStats()].filter(([, { parent }]) => parent === pid).map(([each]) => each)
+}
+
+/** Of all processes; empty where there is no /proc. */
+function readStats(): ReadonlyMap<number, ProcessStat> {
+  const stats = new Map<number, ProcessStat>()
+  if (!existsSync('/proc/self/stat')) return stats
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue
+    const fields = readStat(Number(name))
+    if (fields !== undefined) stats.set(Number(name), { parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) })
+  }
+  return stats
+}
+
+function isBelow(pid: number, ancestor: number, stats: ReadonlyMap<number, ProcessStat>): boolean {
   for (let at = stats.get(pid)?.parent; at !== undefined && at !== 0; at = stats.get(at)?.parent) if (at === ancestor) return true
   return false
 }

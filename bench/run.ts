@@ -8,6 +8,7 @@ import { largeBucketRow } from './rows/large-bucket.ts'
 import { listRow } from './rows/list.ts'
 import { peersRow } from './rows/peers.ts'
 import { copyRow, memoryRow, startRow } from './rows/process.ts'
+import { processesRow } from './rows/processes.ts'
 import { getPresignedRow, getRow, notModifiedRow, overwriteRow, putRow } from './rows/small.ts'
 import { getLargeRow, putLargeRow } from './rows/streams.ts'
 
@@ -25,6 +26,7 @@ const ROWS: Readonly<Record<string, RowFunction>> = {
   memory: memoryRow,
   start: startRow,
   peers: peersRow,
+  processes: processesRow,
 }
 
 const USAGE = `usage: npm run bench -- [row ...] [option ...]

@@ -14,7 +14,7 @@ const WARM_UP_SECONDS = 2
 /** More than are written: a measurement of `put` must not come to the end of its new keys. */
 const NEW_KEYS_PER_SECOND = 30_000
 
-interface Sample extends LoadResult {
+export interface Sample extends LoadResult {
   readonly cpuMicros: number
 }
 
@@ -54,7 +54,7 @@ function repeatable({ headers, status, body }: S3Response): BareAnswer {
   return { status, headers: own.flatMap(([name, value]) => [name, String(value)]), bodyBytes: body.length }
 }
 
-async function measure(
+export async function measure(
   load: Load,
   endpoint: Endpoint & { readonly pid: number },
   series: RequestSeries,
