@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { type BenchOptions, type Peer, type RowFunction, say } from './context.ts'
 import { type Finding, sizeText, table } from './report.ts'
 import { largeBucketRow } from './rows/large-bucket.ts'
+import { connectionsRow } from './rows/connections.ts'
 import { listRow } from './rows/list.ts'
 import { peersRow } from './rows/peers.ts'
 import { copyRow, memoryRow, startRow } from './rows/process.ts'
@@ -26,6 +27,7 @@ const ROWS: Readonly<Record<string, RowFunction>> = {
   memory: memoryRow,
   start: startRow,
   peers: peersRow,
+  connections: connectionsRow,
   processes: processesRow,
 }
 
