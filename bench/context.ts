@@ -11,6 +11,8 @@ export interface BenchOptions {
   readonly connections: number
   /** Size of each stream of the memory row. */
   readonly memoryBytes: number
+  /** The largest object of the sizes row. */
+  readonly sizeBytesMax: number
   readonly peers: readonly Peer[]
   /** A folder in whose node_modules s3rver is installed. */
   readonly s3rver: string | undefined

@@ -47,9 +47,11 @@ export interface LoadResult {
   readonly seconds: number
   readonly p50Ms: number
   readonly p99Ms: number
-  /** Requests of the connection that was served least, and of the one that was served most. */
+  /** Requests of the connection that was served least, and of the one that was served most, from when each had been answered once. */
   readonly perConnectionMin: number
   readonly perConnectionMax: number
+  /** The longest that a connection waited for its first answer. */
+  readonly firstMsMax: number
   /** CPU of the generator itself, in cores: near 1 it would be the bottleneck. */
   readonly clientCores: number
 }
@@ -99,11 +101,14 @@ async function sendRequests(job: RequestsJob): Promise<LoadResult> {
   const times: number[] = []
   const served = connections.map(() => 0)
   let next = 0
+  let waiting = connections.length
+  let firstMsMax = 0
   const cpu = process.cpuUsage()
   const start = performance.now()
   const end = start + job.seconds * 1000
   await Promise.all(
     connections.map(async (connection, index) => {
+      let isFirst = true
       for (let at = start; at < end; ) {
         const head = heads[next++ % heads.length] as Buffer
         const answer = await connection.request(body.length === 0 ? head : Buffer.concat([head, body]))
@@ -111,11 +116,14 @@ async function sendRequests(job: RequestsJob): Promise<LoadResult> {
         const now = performance.now()
         times.push(now - at)
         served[index] = (served[index] as number) + 1
+        if (isFirst) firstMsMax = Math.max(firstMsMax, now - at)
+        if (isFirst && --waiting === 0) served.fill(0)
+        isFirst = false
         at = now
       }
     }),
   )
-  return result(times, served, start, cpu, connections)
+  return { ...result(times, served, start, cpu, connections), firstMsMax }
 }
 
 const WRITTEN: readonly number[] = [200, 201, 204]
@@ -144,13 +152,8 @@ async function sendStreams(job: StreamsJob): Promise<LoadResult> {
       }
     }),
   )
-  return result(
-    times,
-    connections.map(() => job.repeats),
-    start,
-    cpu,
-    connections,
-  )
+  const served = connections.map(() => job.repeats)
+  return { ...result(times, served, start, cpu, connections), firstMsMax: Number.NaN }
 }
 
 function result(
@@ -159,7 +162,7 @@ function result(
   startMs: number,
   cpuBefore: NodeJS.CpuUsage,
   connections: readonly Connection[],
-): LoadResult {
+): Omit<LoadResult, 'firstMsMax'> {
   const seconds = (performance.now() - startMs) / 1000
   const cpu = process.cpuUsage(cpuBefore)
   for (const connection of connections) connection.close()

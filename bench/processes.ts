@@ -173,3 +173,21 @@ export function residentBytesOf(pid: number, part: 'all' | 'own' = 'all'): numbe
     return Number.NaN
   }
 }
+
+const SAMPLE_MS = 50
+
+/** Looks at the resident memory of a process again and again; `end` says how much it was at most. */
+export function watchMemory(pid: number): { end(): number } {
+  let peak = residentBytesOf(pid)
+  const look = (): void => {
+    peak = Math.max(peak, residentBytesOf(pid))
+  }
+  const sampling = setInterval(look, SAMPLE_MS)
+  return {
+    end: () => {
+      clearInterval(sampling)
+      look()
+      return peak
+    },
+  }
+}

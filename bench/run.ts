@@ -10,6 +10,7 @@ import { listRow } from './rows/list.ts'
 import { peersRow } from './rows/peers.ts'
 import { copyRow, memoryRow, startRow } from './rows/process.ts'
 import { processesRow } from './rows/processes.ts'
+import { sizesRow } from './rows/sizes.ts'
 import { getPresignedRow, getRow, notModifiedRow, overwriteRow, putRow } from './rows/small.ts'
 import { getLargeRow, putLargeRow } from './rows/streams.ts'
 
@@ -28,6 +29,7 @@ const ROWS: Readonly<Record<string, RowFunction>> = {
   start: startRow,
   peers: peersRow,
   connections: connectionsRow,
+  sizes: sizesRow,
   processes: processesRow,
 }
 
@@ -39,6 +41,7 @@ rows: ${Object.keys(ROWS).join(' ')}; none: all
   --connections N      of small requests (32)
   --log LEVEL          MATCHBOX_LOG of the servers (info, which is its default)
   --memory-size SIZE   of each of the 32 streams of the memory row, such as 1GiB (128MiB)
+  --max-size SIZE      of the sizes row, such as 5GiB (1GiB)
   --peer URL,KEY,SECRET  an S3 endpoint to compare with; may be repeated
   --s3rver FOLDER      compare with the s3rver in that folder's node_modules`
 
@@ -53,6 +56,7 @@ function readOptions(): { options: BenchOptions; rows: readonly string[]; json: 
       connections: text('32'),
       log: text('info'),
       'memory-size': text('128MiB'),
+      'max-size': text('1GiB'),
       peer: { type: 'string', multiple: true, default: [] },
       s3rver: { type: 'string' },
     },
@@ -64,7 +68,8 @@ function readOptions(): { options: BenchOptions; rows: readonly string[]; json: 
     rounds: positive('rounds', values.rounds),
     connections: positive('connections', values.connections),
     log: values.log,
-    memoryBytes: bytes(values['memory-size']),
+    memoryBytes: bytes('memory-size', values['memory-size']),
+    sizeBytesMax: bytes('max-size', values['max-size']),
     peers: values.peer.map(readPeer),
     s3rver: values.s3rver,
   }
@@ -79,9 +84,9 @@ function positive(name: string, text: string): number {
 
 const UNITS: Readonly<Record<string, number>> = { MiB: 1024 ** 2, GiB: 1024 ** 3 }
 
-function bytes(text: string): number {
+function bytes(name: string, text: string): number {
   const match = /^(\d+)(MiB|GiB)$/.exec(text)
-  if (match === null) throw new Error('--memory-size must be a size such as 128MiB or 1GiB')
+  if (match === null) throw new Error(`--${name} must be a size such as 128MiB or 1GiB`)
   return Number(match[1]) * (UNITS[match[2] as string] as number)
 }
 

@@ -9,7 +9,7 @@ import { openStores, type Stores } from '../../src/engine/stores.ts'
 import { createBucket, expectStatus, request } from '../../test/kit/s3.ts'
 import { type RunningServer, startServer } from '../../test/kit/server.ts'
 import type { RowFunction } from '../context.ts'
-import { Load, residentBytesOf } from '../processes.ts'
+import { Load, residentBytesOf, watchMemory } from '../processes.ts'
 import { type Finding, median, short, sizeText } from '../report.ts'
 
 const MIB = 1024 * 1024
@@ -138,7 +138,6 @@ async function timeCompletions(server: RunningServer, uploads: ReadyUpload[]): P
 
 const STREAMS = 16
 const MEMORY_AIM_BYTES = 150 * MIB
-const SAMPLE_MS = 50
 
 export const memoryRow: RowFunction = async (options) => {
   const first = await startServer({ env: { MATCHBOX_LOG: options.log } })
@@ -161,10 +160,7 @@ export const memoryRow: RowFunction = async (options) => {
     await expectStatus(request(server, { method: 'HEAD', bucket, key: 'source' }), 200)
     await new Promise((resolve) => setTimeout(resolve, 1000))
     const idle = residentBytesOf(server.pid)
-    let peak = idle
-    const sampling = setInterval(() => {
-      peak = Math.max(peak, residentBytesOf(server.pid))
-    }, SAMPLE_MS)
+    const memory = watchMemory(server.pid)
     const uploads = Array.from({ length: STREAMS }, (_, n) => `upload-${n}`)
     const downloads = Array.from({ length: STREAMS }, () => 'source')
     const result = await load.run({
@@ -176,7 +172,7 @@ export const memoryRow: RowFunction = async (options) => {
       sizeBytes: options.memoryBytes,
       repeats: 1,
     })
-    clearInterval(sampling)
+    const peak = memory.end()
     const size = sizeText(options.memoryBytes)
     return [
       {
