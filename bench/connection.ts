@@ -4,6 +4,9 @@ const READ_BYTES = 1024 * 1024
 const WRITE_BYTES = 1024 * 1024
 const FILLER = Buffer.alloc(WRITE_BYTES, 'matchbox')
 
+/** Of HEAD, whose answers have no body, whatever length they tell. */
+const H = 0x48
+
 export interface Answer {
   readonly status: number
   readonly bodyBytes: number
@@ -18,6 +21,7 @@ export class Connection {
   readonly #port: number
   #socket: Socket | undefined
   #settle: { resolve: (answer: Answer) => void; reject: (error: Error) => void } | undefined
+  #isHead = false
   #head = ''
   #status = 0
   /** Bytes of body to come; -1 while the headers are read, -2 for a chunked body. */
@@ -78,6 +82,7 @@ export class Connection {
   #send(socket: Socket, bytes: Buffer): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
+      this.#isHead = bytes[0] === H
       socket.write(bytes)
     })
   }
@@ -137,7 +142,7 @@ export class Connection {
 
   #begin(head: string): void {
     this.#status = Number(head.slice(9, 12))
-    if (this.#status === 304 || this.#status === 204) {
+    if (this.#isHead || this.#status === 304 || this.#status === 204) {
       this.#left = 0
       return
     }

@@ -6,6 +6,7 @@ import { type BenchOptions, type Peer, type RowFunction, say } from './context.t
 import { type Finding, sizeText, table } from './report.ts'
 import { largeBucketRow } from './rows/large-bucket.ts'
 import { connectionsRow } from './rows/connections.ts'
+import { keysRow } from './rows/keys.ts'
 import { listRow } from './rows/list.ts'
 import { peersRow } from './rows/peers.ts'
 import { copyRow, memoryRow, startRow } from './rows/process.ts'
@@ -28,6 +29,7 @@ const ROWS: Readonly<Record<string, RowFunction>> = {
   memory: memoryRow,
   start: startRow,
   peers: peersRow,
+  keys: keysRow,
   connections: connectionsRow,
   sizes: sizesRow,
   processes: processesRow,

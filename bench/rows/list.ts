@@ -7,18 +7,14 @@ import { UNCONDITIONAL } from '../../src/domain/precondition.ts'
 import { openStores, type Stores } from '../../src/engine/stores.ts'
 import { expectStatus, request, xmlBlocks } from '../../test/kit/s3.ts'
 import { type RunningServer, startServer } from '../../test/kit/server.ts'
-import { type BenchOptions, type RowFunction, say } from '../context.ts'
+import type { BenchOptions, RowFunction } from '../context.ts'
+import { type Filled, FOLDERS, LARGE_BUCKET, largeDirectory, SMALL_BUCKET } from '../filled.ts'
 import type { LoadResult } from '../load.ts'
 import { cpuSecondsOf, Load } from '../processes.ts'
 import { type Finding, median, short } from '../report.ts'
 
 const PAGE_KEYS = 1000
-const KEYS_A_FOLDER = 1000
-const FOLDERS = 1000
-const LARGE_KEYS = FOLDERS * KEYS_A_FOLDER
 const AIM_RATIO = 1.3
-/** Writes under way while a bucket is filled: full batches for the writer. */
-const FILL_AT_ONCE = 512
 const LISTERS = 4
 
 /** What each list asks for in the large bucket. */
@@ -110,30 +106,9 @@ async function checkPage(server: RunningServer, bucket: string, query: Readonly<
   if (entries !== PAGE_KEYS) throw new Error(`a page of ${bucket} has ${entries} entries`)
 }
 
-export const listRow: RowFunction = async (options) => {
-  const dataDir = await mkdtemp(join(tmpdir(), 'matchbox-bench-'))
-  try {
-    const stores = await openStores({
-      dataDir,
-      inlineBytes: 1024,
-      graceMs: 0,
-      onFatal: (error) => {
-        throw error
-      },
-    })
-    const start = performance.now()
-    await fill(stores, 'small', keysInFolders(PAGE_KEYS, KEYS_A_FOLDER))
-    await fill(stores, 'large', keysInFolders(LARGE_KEYS, KEYS_A_FOLDER))
-    await stores.close()
-    const filledSeconds = (performance.now() - start) / 1000
-    say(`filled the list buckets in ${short(filledSeconds)} s`)
-    return await compareLists(dataDir, options, filledSeconds)
-  } finally {
-    await rm(dataDir, { recursive: true, force: true })
-  }
-}
+export const listRow: RowFunction = async (options) => compareLists(await largeDirectory(), options)
 
-async function compareLists(dataDir: string, options: BenchOptions, filledSeconds: number): Promise<readonly Finding[]> {
+async function compareLists({ dataDir, seconds: filledSeconds }: Filled, options: BenchOptions): Promise<readonly Finding[]> {
   const server = await startServer({ dataDir, env: { MATCHBOX_LOG: options.log } })
   const load = new Load()
   const findings: Finding[] = []
@@ -142,15 +117,15 @@ async function compareLists(dataDir: string, options: BenchOptions, filledSecond
       const middle = `folder-${String(Math.floor(FOLDERS / 2)).padStart(6, '0')}/`
       // folders are listed from the first on, so that there are 1,000 of them
       const queryOfLarge = row === 'list' ? { 'start-after': middle } : row === 'list-folder' ? { ...query, prefix: middle } : query
-      await checkPage(server, 'small', {})
-      await checkPage(server, 'large', queryOfLarge)
-      await listMany(load, server, 'small', {}, 1)
-      await listMany(load, server, 'large', queryOfLarge, 1)
+      await checkPage(server, SMALL_BUCKET, {})
+      await checkPage(server, LARGE_BUCKET, queryOfLarge)
+      await listMany(load, server, SMALL_BUCKET, {}, 1)
+      await listMany(load, server, LARGE_BUCKET, queryOfLarge, 1)
       const ours: Sample[] = []
       const theirs: Sample[] = []
       for (let round = 0; round < options.rounds; round++) {
-        theirs.push(await listMany(load, server, 'small', {}, options.seconds / 2))
-        ours.push(await listMany(load, server, 'large', queryOfLarge, options.seconds / 2))
+        theirs.push(await listMany(load, server, SMALL_BUCKET, {}, options.seconds / 2))
+        ours.push(await listMany(load, server, LARGE_BUCKET, queryOfLarge, options.seconds / 2))
       }
       const ratios = ours.map(({ cpuMs }, round) => cpuMs / (theirs[round] as Sample).cpuMs)
       const ratio = median(ratios)
