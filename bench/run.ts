@@ -11,6 +11,7 @@ import { listRow } from './rows/list.ts'
 import { peersRow } from './rows/peers.ts'
 import { copyRow, memoryRow, startRow } from './rows/process.ts'
 import { processesRow } from './rows/processes.ts'
+import { putNginxRow } from './rows/put-nginx.ts'
 import { sizesRow } from './rows/sizes.ts'
 import { getPresignedRow, getRow, notModifiedRow, overwriteRow, putRow } from './rows/small.ts'
 import { getLargeRow, putLargeRow } from './rows/streams.ts'
@@ -22,6 +23,7 @@ const ROWS: Readonly<Record<string, RowFunction>> = {
   put: putRow,
   overwrite: overwriteRow,
   'put-large': putLargeRow,
+  'put-nginx': putNginxRow,
   'get-large': getLargeRow,
   list: listRow,
   'large-bucket': largeBucketRow,

@@ -54,6 +54,7 @@ function repeatable({ headers, status, body }: S3Response): BareAnswer {
   return { status, headers: own.flatMap(([name, value]) => [name, String(value)]), bodyBytes: body.length }
 }
 
+/** CPU is that of the process `pid` and all below it. */
 export async function measure(
   load: Load,
   endpoint: Endpoint & { readonly pid: number },

@@ -1,15 +1,14 @@
 /** One large object at a time: PUT against openssl, GET against nginx. */
-import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { execFile, spawnSync } from 'node:child_process'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createBucket, putObject } from '../../test/kit/s3.ts'
 import { startServer } from '../../test/kit/server.ts'
 import type { RowFunction } from '../context.ts'
 import type { LoadResult } from '../load.ts'
-import { cpuSecondsOf, end, Load, track } from '../processes.ts'
+import { inFolder, type Nginx, NO_NGINX, startNginx } from '../nginx.ts'
+import { cpuSecondsOf, Load } from '../processes.ts'
 import { type Finding, median, short } from '../report.ts'
 import type { Endpoint } from '../wire.ts'
 
@@ -17,16 +16,7 @@ const SIZE_BYTES = 64 * 1024 * 1024
 const REPEATS = 5
 const BUCKET = 'large'
 
-async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'matchbox-bench-'))
-  try {
-    return await work(folder)
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
-}
-
-function streamOnce(load: Load, endpoint: Endpoint, bucket: string, upload: boolean, repeats: number): Promise<LoadResult> {
+export function streamOnce(load: Load, endpoint: Endpoint, bucket: string, upload: boolean, repeats: number): Promise<LoadResult> {
   const { host, port, accessKeyId, secretAccessKey } = endpoint
   const keys = ['stream.bin']
   return load.run({
@@ -41,7 +31,7 @@ function streamOnce(load: Load, endpoint: Endpoint, bucket: string, upload: bool
 }
 
 /** MB/s by the median time. */
-function speedOf(result: LoadResult): number {
+export function speedOf(result: LoadResult): number {
   return SIZE_BYTES / 1e6 / (result.p50Ms / 1000)
 }
 
@@ -139,7 +129,7 @@ export const getLargeRow: RowFunction = async (options) =>
         findingOf({
           row: 'get-large',
           work: 'GET 64 MiB, one stream: speed',
-          yardstick: nginx === undefined ? 'nginx, which is not installed' : 'nginx with sendfile',
+          yardstick: nginx === undefined ? NO_NGINX : 'nginx with sendfile',
           aimRatio: 0.6,
           ours,
           theirs,
@@ -147,56 +137,8 @@ export const getLargeRow: RowFunction = async (options) =>
         }),
       ]
     } finally {
-      if (nginx !== undefined) await end(nginx.child)
+      await nginx?.stop()
       await load.stop()
       await server.stop()
     }
   })
-
-interface Nginx extends Endpoint {
-  readonly child: ChildProcess
-}
-
-async function startNginx(folder: string): Promise<Nginx | undefined> {
-  // Debian keeps it where the path of ordinary users does not look
-  const program = ['nginx', '/usr/sbin/nginx'].find((each) => spawnSync(each, ['-v']).status === 0)
-  if (program === undefined) return undefined
-  const port = await freePort()
-  const config = `
-    daemon off; master_process off; worker_processes 1; pid ${folder}/nginx.pid; error_log ${folder}/error.log;
-    events {}
-    http {
-      access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
-      client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/fastcgi;
-      uwsgi_temp_path ${folder}/uwsgi; scgi_temp_path ${folder}/scgi;
-      server { listen 127.0.0.1:${port}; root ${folder}; }
-    }`
-  const file = join(folder, 'nginx.conf')
-  await writeFile(file, config)
-  const child = track(spawn(program, ['-p', folder, '-c', file], { stdio: 'ignore' }))
-  await answering(port)
-  return { host: '127.0.0.1', port, accessKeyId: 'NOBODYASKS', secretAccessKey: 'nobody asks', child }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => resolve(port))
-    })
-  })
-}
-
-export async function answering(port: number): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      await fetch(`http://127.0.0.1:${port}/`)
-      return
-    } catch (error) {
-      if (attempt === 100) throw error
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-  }
-}
