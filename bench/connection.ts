@@ -28,6 +28,7 @@ export class Connection {
   #left = -1
   #bodyBytes = 0
   #tail = ''
+  #isLast = false
 
   private constructor(host: string, port: number) {
     this.#host = host
@@ -137,11 +138,13 @@ export class Connection {
     this.#left = -1
     this.#bodyBytes = 0
     this.#tail = ''
+    if (this.#isLast) this.close()
     settle?.resolve(answer)
   }
 
   #begin(head: string): void {
     this.#status = Number(head.slice(9, 12))
+    this.#isLast = /\r\nconnection: *close\r\n/i.test(head)
     if (this.#isHead || this.#status === 304 || this.#status === 204) {
       this.#left = 0
       return

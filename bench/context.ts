@@ -16,6 +16,7 @@ export interface BenchOptions {
   readonly peers: readonly Peer[]
   /** A folder in whose node_modules s3rver is installed. */
   readonly s3rver: string | undefined
+  readonly moto: boolean
 }
 
 export interface Peer {
@@ -24,7 +25,7 @@ export interface Peer {
   readonly port: number
   readonly accessKeyId: string
   readonly secretAccessKey: string
-  /** Known where the bench started it: its CPU can be read. */
+  /** Known where the bench started it, or was told: its CPU and memory can be read. */
   readonly pid?: number
 }
 

@@ -1,10 +1,9 @@
 /** nginx as a yardstick: files by sendfile, and writes by WebDAV. */
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { end, track } from './processes.ts'
+import { answering, end, freePort, track } from './processes.ts'
 import type { Endpoint } from './wire.ts'
 
 export const NO_NGINX = 'nginx, which is not installed'
@@ -50,27 +49,4 @@ export async function startNginx(folder: string): Promise<Nginx | undefined> {
   await answering(port)
   const { pid = 0 } = child
   return { host: '127.0.0.1', port, accessKeyId: 'NOBODYASKS', secretAccessKey: 'nobody asks', pid, hasWebdav, stop: () => end(child) }
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => resolve(port))
-    })
-  })
-}
-
-export async function answering(port: number): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      await fetch(`http://127.0.0.1:${port}/`)
-      return
-    } catch (error) {
-      if (attempt === 100) throw error
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-  }
 }

@@ -1,6 +1,7 @@
 /** The processes of a measurement, and what the kernel says they used. Linux only: elsewhere CPU and memory are unknown. */
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { BareAnswer } from './bare-server.ts'
 import type { Job, LoadResult } from './load.ts'
@@ -39,6 +40,32 @@ export function lineOf(child: ChildProcess, pattern: RegExp): Promise<RegExpExec
     child.once('error', reject)
     child.once('exit', (code, signal) => reject(new Error(`a process of the measurement ended early (${signal ?? code})`)))
   })
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number }
+      probe.close(() => resolve(port))
+    })
+  })
+}
+
+const ANSWER_ATTEMPTS = 600
+
+/** Waits until something answers HTTP there. */
+export async function answering(port: number): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await fetch(`http://127.0.0.1:${port}/`)
+      return
+    } catch (error) {
+      if (attempt === ANSWER_ATTEMPTS) throw error
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
 }
 
 export interface BareServer {

@@ -46,8 +46,9 @@ rows: ${Object.keys(ROWS).join(' ')}; none: all
   --log LEVEL          MATCHBOX_LOG of the servers (info, which is its default)
   --memory-size SIZE   of each of the 32 streams of the memory row, such as 1GiB (128MiB)
   --max-size SIZE      of the sizes row, such as 5GiB (1GiB)
-  --peer URL,KEY,SECRET  an S3 endpoint to compare with; may be repeated
-  --s3rver FOLDER      compare with the s3rver in that folder's node_modules`
+  --peer URL,KEY,SECRET[,PID]  an S3 endpoint to compare with, and its process if it runs here; may be repeated
+  --s3rver FOLDER      compare with the s3rver in that folder's node_modules
+  --moto               compare with the moto of python3`
 
 function readOptions(): { options: BenchOptions; rows: readonly string[]; json: string | undefined } {
   const text = (fallback: string) => ({ type: 'string', default: fallback }) as const
@@ -63,6 +64,7 @@ function readOptions(): { options: BenchOptions; rows: readonly string[]; json: 
       'max-size': text('1GiB'),
       peer: { type: 'string', multiple: true, default: [] },
       s3rver: { type: 'string' },
+      moto: { type: 'boolean', default: false },
     },
   })
   const unknown = positionals.find((row) => ROWS[row] === undefined)
@@ -76,6 +78,7 @@ function readOptions(): { options: BenchOptions; rows: readonly string[]; json: 
     sizeBytesMax: bytes('max-size', values['max-size']),
     peers: values.peer.map(readPeer),
     s3rver: values.s3rver,
+    moto: values.moto,
   }
   return { options, rows: positionals.length === 0 ? Object.keys(ROWS) : positionals, json: values.json }
 }
@@ -95,11 +98,13 @@ function bytes(name: string, text: string): number {
 }
 
 function readPeer(text: string): Peer {
-  const [url, accessKeyId, secretAccessKey] = text.split(',')
-  if (url === undefined || accessKeyId === undefined || secretAccessKey === undefined) throw new Error('--peer must be URL,KEY,SECRET')
+  const [url, accessKeyId, secretAccessKey, pid] = text.split(',')
+  if (url === undefined || accessKeyId === undefined || secretAccessKey === undefined)
+    throw new Error('--peer must be URL,KEY,SECRET or URL,KEY,SECRET,PID')
   const { hostname, port, protocol } = new URL(url)
   if (protocol !== 'http:') throw new Error('--peer must be an http: URL')
-  return { name: url, host: hostname, port: Number(port || 80), accessKeyId, secretAccessKey }
+  const process = pid === undefined ? {} : { pid: positive('peer PID', pid) }
+  return { name: url, host: hostname, port: Number(port || 80), accessKeyId, secretAccessKey, ...process }
 }
 
 async function main(): Promise<void> {

@@ -1,15 +1,11 @@
 /** The same work on other servers: requests per second, and CPU where the bench started them. */
-import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
 import { expectStatus, request } from '../../test/kit/s3.ts'
 import { startServer } from '../../test/kit/server.ts'
 import type { BenchOptions, Peer, RowFunction } from '../context.ts'
 import type { Job } from '../load.ts'
-import { cpuSecondsOf, end, Load, lineOf, track } from '../processes.ts'
-import { type Finding, median, short } from '../report.ts'
+import { withMoto, withS3rver } from '../peer-programs.ts'
+import { cpuSecondsOf, Load, residentBytesOf } from '../processes.ts'
+import { type Finding, median, short, sizeText } from '../report.ts'
 import type { Endpoint } from '../wire.ts'
 import { OBJECT_BYTES, OBJECTS, objectKey } from './small.ts'
 
@@ -81,6 +77,8 @@ const WORKS: readonly Work[] = [
 
 interface Measured {
   readonly values: Readonly<Record<string, number | string>>
+  /** After all of the work; NaN where it is not known which process it is. */
+  readonly residentBytes: number
 }
 
 async function measureAll(peer: Peer, options: BenchOptions): Promise<Measured> {
@@ -115,14 +113,14 @@ async function measureAll(peer: Peer, options: BenchOptions): Promise<Measured> 
         values[row] = error instanceof Error ? error.message : String(error)
       }
     }
-    return { values }
+    return { values, residentBytes: pid === undefined ? Number.NaN : residentBytesOf(pid) }
   } finally {
     await load.stop()
   }
 }
 
 export const peersRow: RowFunction = async (options) => {
-  if (options.peers.length === 0 && options.s3rver === undefined) return [nobody()]
+  if (options.peers.length === 0 && options.s3rver === undefined && !options.moto) return [nobody()]
   const server = await startServer({ env: { MATCHBOX_LOG: options.log } })
   let ours: Measured
   try {
@@ -134,6 +132,7 @@ export const peersRow: RowFunction = async (options) => {
   for (const peer of options.peers) findings.push(...against(peer.name, ours, await measureAll(peer, options)))
   if (options.s3rver !== undefined)
     findings.push(...(await withS3rver(options.s3rver, async (peer) => against('s3rver', ours, await measureAll(peer, options)))))
+  if (options.moto) findings.push(...(await withMoto(async (peer) => against('moto', ours, await measureAll(peer, options)))))
   return findings
 }
 
@@ -143,7 +142,9 @@ function nobody(): Finding {
 }
 
 function against(name: string, ours: Measured, theirs: Measured): readonly Finding[] {
-  return WORKS.map(({ row, work, unit }): Finding => {
+  const resident = [ours.residentBytes, theirs.residentBytes]
+  const memory = resident.every(Number.isFinite) ? [`resident after all of the work: ${resident.map(sizeText).join(' against ')}`] : []
+  return WORKS.map(({ row, work, unit }, index): Finding => {
     const [mine, other] = [ours.values[row], theirs.values[row]]
     const ratio = typeof mine === 'number' && typeof other === 'number' ? mine / other : undefined
     const shown = (value: number | string | undefined): string => (typeof value === 'number' ? `${short(value)} ${unit}` : (value ?? '?'))
@@ -157,30 +158,11 @@ function against(name: string, ours: Measured, theirs: Measured): readonly Findi
       ratio,
       aim: '> 1 x',
       isMet: ratio === undefined ? undefined : ratio > 1,
-      notes: cpu.every((value) => typeof value === 'number') ? [`CPU a request ${cpu.map((value) => short(value)).join(' against ')} us`] : [],
-      figures: { ours: ours.values, theirs: theirs.values },
+      notes: [
+        ...(cpu.every((value) => typeof value === 'number') ? [`CPU a request ${cpu.map((value) => short(value)).join(' against ')} us`] : []),
+        ...(index === WORKS.length - 1 ? memory : []),
+      ],
+      figures: { ours, theirs },
     }
   })
-}
-
-/** s3rver is no dependency of ours: it is resolved from a folder where somebody installed it. */
-async function withS3rver<T>(folder: string, work: (peer: Peer) => Promise<T>): Promise<T> {
-  const packageFile = createRequire(join(resolve(folder), 'package.json')).resolve('s3rver/package.json')
-  const dataDir = await mkdtemp(join(tmpdir(), 'matchbox-bench-'))
-  const program = join(dirname(packageFile), 'bin', 's3rver.js')
-  const child = track(spawn(process.execPath, [program, '-d', dataDir, '-a', '127.0.0.1', '-p', '0', '-s'], { stdio: ['ignore', 'pipe', 'inherit'] }))
-  try {
-    const [, port] = await lineOf(child, /listening on \S*?:(\d+)/)
-    return await work({
-      name: 's3rver',
-      host: '127.0.0.1',
-      port: Number(port),
-      accessKeyId: 'S3RVER',
-      secretAccessKey: 'S3RVER',
-      pid: child.pid ?? 0,
-    })
-  } finally {
-    await end(child)
-    await rm(dataDir, { recursive: true, force: true })
-  }
 }
