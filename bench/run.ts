@@ -31,14 +31,29 @@ const ROWS: Readonly<Record<string, RowFunction>> = {
   memory: memoryRow,
   start: startRow,
   peers: peersRow,
+}
+
+/** How cost grows: asked for by name, because they take as long again. */
+const GROWTH_ROWS: Readonly<Record<string, RowFunction>> = {
   keys: keysRow,
   connections: connectionsRow,
   sizes: sizesRow,
   processes: processesRow,
 }
 
+const ALL_ROWS: Readonly<Record<string, RowFunction>> = { ...ROWS, ...GROWTH_ROWS }
+
+/** Names that stand for several rows. */
+const SETS: Readonly<Record<string, readonly string[]>> = {
+  '': Object.keys(ROWS),
+  growth: Object.keys(GROWTH_ROWS),
+  all: Object.keys(ALL_ROWS),
+}
+
 const USAGE = `usage: npm run bench -- [row ...] [option ...]
-rows: ${Object.keys(ROWS).join(' ')}; none: all
+rows: ${Object.keys(ROWS).join(' ')}
+growth: ${Object.keys(GROWTH_ROWS).join(' ')}
+none: all rows but those of growth; "growth": these; "all": all
   --json FILE          write all figures there
   --seconds N          length of one measurement of small requests (3)
   --rounds N           measurements of each side, in turn; the median counts (3)
@@ -67,7 +82,8 @@ function readOptions(): { options: BenchOptions; rows: readonly string[]; json: 
       moto: { type: 'boolean', default: false },
     },
   })
-  const unknown = positionals.find((row) => ROWS[row] === undefined)
+  const asked = (positionals.length === 0 ? [''] : positionals).flatMap((name) => SETS[name] ?? [name])
+  const unknown = asked.find((row) => ALL_ROWS[row] === undefined)
   if (unknown !== undefined) throw new Error(`there is no row ${unknown}`)
   const options = {
     seconds: positive('seconds', values.seconds),
@@ -80,7 +96,7 @@ function readOptions(): { options: BenchOptions; rows: readonly string[]; json: 
     s3rver: values.s3rver,
     moto: values.moto,
   }
-  return { options, rows: positionals.length === 0 ? Object.keys(ROWS) : positionals, json: values.json }
+  return { options, rows: Object.keys(ALL_ROWS).filter((row) => asked.includes(row)), json: values.json }
 }
 
 function positive(name: string, text: string): number {
@@ -115,7 +131,7 @@ async function main(): Promise<void> {
   for (const row of rows) {
     say(`${row} ...`)
     try {
-      findings.push(...(await (ROWS[row] as RowFunction)(options)))
+      findings.push(...(await (ALL_ROWS[row] as RowFunction)(options)))
     } catch (error) {
       failures.push(`${row}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
     }

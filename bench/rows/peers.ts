@@ -95,9 +95,9 @@ async function measureAll(peer: Peer, options: BenchOptions): Promise<Measured> 
         200,
       )
     }
-    const { headers } = await request(endpoint, { method: 'HEAD', bucket: BUCKET, key: objectKey(0) })
     for (const { row, job, value } of WORKS) {
       try {
+        const { headers } = await request(endpoint, { method: 'HEAD', bucket: BUCKET, key: objectKey(0) })
         const samples: number[] = []
         const cpu: number[] = []
         await load.run(job(endpoint, headers.etag ?? '', { ...options, seconds: 1 }))
