@@ -97,17 +97,20 @@ function checkStatus(answer: Answer, expected: number): void {
 
 async function sendRequests(job: RequestsJob): Promise<LoadResult> {
   const { heads, body } = signSeries(job.endpoint, job.requests)
-  const connections = await Promise.all(Array.from({ length: job.connections }, () => Connection.open(job.endpoint.host, job.endpoint.port)))
+  const connections: Connection[] = []
   const times: number[] = []
-  const served = connections.map(() => 0)
+  const served = Array.from({ length: job.connections }, () => 0)
   let next = 0
-  let waiting = connections.length
+  let waiting = job.connections
   let firstMsMax = 0
   const cpu = process.cpuUsage()
   const start = performance.now()
   const end = start + job.seconds * 1000
   await Promise.all(
-    connections.map(async (connection, index) => {
+    served.map(async (_, index) => {
+      // each begins at once, as clients do: of several processes that share a port, the busy ones leave it to the others to accept
+      const connection = await Connection.open(job.endpoint.host, job.endpoint.port)
+      connections.push(connection)
       let isFirst = true
       for (let at = start; at < end; ) {
         const head = heads[next++ % heads.length] as Buffer

@@ -14,6 +14,8 @@ const SHARE = 0.2
 /** Cores that two workers at full speed, the load generator and the kernel's own work need. */
 const CORES_WITHOUT_SHARES = 4
 const CONNECTIONS = 64
+/** At full speed, before the shares are dealt out: with a fifth of a core a process would still be compiling itself when it is measured. */
+const WARM_UPS = 6
 
 interface Work {
   readonly row: string
@@ -50,7 +52,7 @@ export const processesRow: RowFunction = async (options) => {
   const contestants: Contestant[] = []
   try {
     if (!bindToCores(load.pid, [0])) return [missing(cores)]
-    for (const workers of counts(share === undefined ? cores - 1 : cores)) contestants.push(await start(workers, cores, share, options))
+    for (const workers of counts(share === undefined ? cores - 1 : cores)) contestants.push(await start(workers, cores, share, load, options))
     const findings: Finding[] = []
     for (const work of WORKS) findings.push(...(await compare(work, contestants, load, share, options)))
     return findings
@@ -69,12 +71,13 @@ function counts(most: number): readonly number[] {
 
 const groupName = (workers: number, index: number): string => `matchbox-bench-${process.pid}-${workers}-${index}`
 
-async function start(workers: number, cores: number, share: number | undefined, options: BenchOptions): Promise<Contestant> {
+async function start(workers: number, cores: number, share: number | undefined, load: Load, options: BenchOptions): Promise<Contestant> {
   const server = await startServer({ workers, env: { MATCHBOX_LOG: options.log } })
   const groups: CpuGroup[] = []
   const bucket = await fillBucket(server)
   // one process serves by itself; several have a process above them, which does next to nothing
   const pids = workers === 1 ? [server.pid] : childrenOf(server.pid)
+  await warmUp(server, bucket, workers, load, options)
   for (const [index, pid] of pids.entries()) {
     bindToCores(
       pid,
@@ -97,6 +100,16 @@ async function start(workers: number, cores: number, share: number | undefined, 
   }
 }
 
+/** Each time with new connections, as chance may lead those of one time all to the same worker. */
+async function warmUp(server: RunningServer, bucket: string, workers: number, load: Load, options: BenchOptions): Promise<void> {
+  const seconds = 1
+  for (const { series } of WORKS) {
+    for (let n = 1; n <= WARM_UPS * workers; n++) {
+      await measure(load, server, series(bucket, -n, { ...options, seconds }), seconds, { ...options, connections: CONNECTIONS }, 200)
+    }
+  }
+}
+
 async function measureShared(work: Work, { server, pids, bucket }: Contestant, load: Load, round: number, options: BenchOptions): Promise<Shared> {
   const before = pids.map(cpuSecondsOf)
   const series = work.series(bucket, round, options)
@@ -113,7 +126,6 @@ async function compare(
   options: BenchOptions,
 ): Promise<readonly Finding[]> {
   const samples = contestants.map((): Shared[] => [])
-  for (const contestant of contestants) await measureShared(work, contestant, load, 0, { ...options, seconds: 2 })
   for (let round = 1; round <= options.rounds; round++) {
     for (const [index, contestant] of contestants.entries()) samples[index]?.push(await measureShared(work, contestant, load, round, options))
   }
@@ -127,10 +139,10 @@ function findingOf({ row, work }: Work, one: readonly Shared[], several: readonl
   const ratio = median(ratios)
   const describe = (samples: readonly Shared[]): string => {
     const of = (value: (sample: Shared) => number): string => short(median(samples.map(value)))
-    const cores = samples[0]?.cores.map((_, index) => of((sample) => sample.cores[index] as number)) ?? []
+    const cores = samples.map((sample) => sample.cores.map((each) => each.toFixed(2)).join('+'))
     return (
       `${of((sample) => sample.cpuMicros)} us of CPU a request, p50 ${of((sample) => sample.p50Ms)} ms, p99 ${of((sample) => sample.p99Ms)} ms, ` +
-      `cores ${cores.join(' + ')}, generator ${of((sample) => sample.clientCores)}`
+      `cores of each round ${cores.join(' ')}, generator ${of((sample) => sample.clientCores)}`
     )
   }
   return {
