@@ -7,6 +7,8 @@ import { type Finding, median, short, sizeText } from '../report.ts'
 import { fillBucket, measure, newObjects, OBJECTS, objectKey, type Sample } from './small.ts'
 
 const STEPS = [1, 10, 100, 1000] as const
+/** Besides `--seconds`: it takes a while until each of many was answered once, and how evenly they are served counts from then on. */
+const SECONDS_PER_CONNECTION = 0.004
 
 interface Work {
   readonly row: string
@@ -51,7 +53,9 @@ async function climb(work: Work, server: RunningServer, load: Load, options: Ben
   await step(options.connections, 2)
   const samples = new Map(STEPS.map((connections) => [connections, [] as Step[]]))
   for (let n = 0; n < options.rounds; n++) {
-    for (const connections of STEPS) samples.get(connections)?.push(await step(connections, options.seconds))
+    for (const connections of STEPS) {
+      samples.get(connections)?.push(await step(connections, options.seconds + connections * SECONDS_PER_CONNECTION))
+    }
     say(`connections, ${work.row}: round ${n + 1} of ${options.rounds}`)
   }
   const first = samples.get(STEPS[0]) ?? []
