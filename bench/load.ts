@@ -126,7 +126,9 @@ async function sendRequests(job: RequestsJob): Promise<LoadResult> {
       }
     }),
   )
-  return { ...result(times, served, start, cpu, connections), firstMsMax }
+  // nothing to tell as long as some have not been answered at all
+  const evenly = waiting === 0 ? served : [Number.NaN]
+  return { ...result(times, evenly, start, cpu, connections), firstMsMax }
 }
 
 const WRITTEN: readonly number[] = [200, 201, 204]

@@ -78,7 +78,7 @@ function findingOf({ row, work }: Work, connections: number, steps: readonly Ste
     notes: [
       `${short(of('requests') / of('seconds'))} requests/s, p50 ${short(of('p50Ms'))} ms, p99 ${short(of('p99Ms'))} ms, ` +
         `resident ${sizeText(of('residentBytes'))}; first answers within ${short(of('firstMsMax'))} ms, ` +
-        `then each connection served ${of('perConnectionMin')} to ${of('perConnectionMax')} times; generator ${short(of('clientCores'))} cores`,
+        `then each connection served ${short(of('perConnectionMin'))} to ${short(of('perConnectionMax'))} times; generator ${short(of('clientCores'))} cores`,
     ],
     figures: { steps },
   }
