@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { NO_TRAITS } from '../src/domain/model.ts'
+import { type NewContent, NO_TRAITS } from '../src/domain/model.ts'
 import { UNCONDITIONAL } from '../src/domain/precondition.ts'
 import { openStores, type Stores } from '../src/engine/stores.ts'
 import { say } from './context.ts'
@@ -41,7 +41,7 @@ export async function fillDirectory(buckets: Readonly<Record<string, number>>): 
     },
   })
   const start = performance.now()
-  for (const [name, count] of Object.entries(buckets)) await fill(stores, name, count)
+  for (const [name, count] of Object.entries(buckets)) await fill(stores, name, keysInFolders(count, KEYS_A_FOLDER))
   await stores.close()
   return { dataDir, seconds: (performance.now() - start) / 1000 }
 }
@@ -60,17 +60,28 @@ export function largeDirectory(): Promise<Filled> {
   return large
 }
 
-/** Through the store, in this process, before a server starts on its directory: over HTTP it would take minutes. */
-async function fill(stores: Stores, name: string, count: number): Promise<void> {
+const ONE_BYTE = { kind: 'inline', bytes: new Uint8Array([97]) } as const
+
+/**
+ * Through the store, in this process, before a server starts on its directory: over HTTP it would take minutes.
+ * @param contentOf default: one byte that lives in the database
+ */
+export async function fill(
+  stores: Stores,
+  name: string,
+  keys: Iterable<string>,
+  contentOf: () => NewContent | Promise<NewContent> = () => ONE_BYTE,
+): Promise<void> {
   const { bucket } = await stores.metadata.createBucket({ name, ownerId: 'bench', hasObjectLock: false })
-  const commit = (key: string) =>
-    stores.metadata.commitVersion(
+  const commit = async (key: string): Promise<unknown> => {
+    const content = await contentOf()
+    return stores.metadata.commitVersion(
       {
         bucketId: bucket.id,
         key,
         etag: '0cc175b9c0f1b6a831c399e269772661',
-        sizeBytes: 1,
-        content: { kind: 'inline', bytes: new Uint8Array([97]) },
+        sizeBytes: content.kind === 'blob' ? content.blob.sizeBytes : 1,
+        content,
         ownerId: 'bench',
         storageClass: 'STANDARD',
         metadata: { headers: { 'content-type': 'binary/octet-stream' }, user: {} },
@@ -79,13 +90,20 @@ async function fill(stores: Stores, name: string, count: number): Promise<void> 
       },
       { when: UNCONDITIONAL, openedAtSeq: 0 },
     )
+  }
   let under: Promise<unknown>[] = []
-  for (let n = 0; n < count; n++) {
-    const digits = (value: number): string => String(value).padStart(6, '0')
-    under.push(commit(`folder-${digits(Math.floor(n / KEYS_A_FOLDER))}/key-${digits(n % KEYS_A_FOLDER)}`))
+  for (const key of keys) {
+    under.push(commit(key))
     if (under.length < FILL_AT_ONCE) continue
     await Promise.all(under)
     under = []
   }
   await Promise.all(under)
+}
+
+export function* keysInFolders(count: number, aFolder: number): Iterable<string> {
+  for (let n = 0; n < count; n++) {
+    const digits = (value: number): string => String(value).padStart(6, '0')
+    yield `folder-${digits(Math.floor(n / aFolder))}/key-${digits(n % aFolder)}`
+  }
 }

@@ -4,9 +4,9 @@ import { cpus, release, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type BenchOptions, type Peer, type RowFunction, say } from './context.ts'
 import { type Finding, sizeText, table } from './report.ts'
-import { largeBucketRow } from './rows/large-bucket.ts'
 import { connectionsRow } from './rows/connections.ts'
 import { keysRow } from './rows/keys.ts'
+import { largeBucketRow } from './rows/large-bucket.ts'
 import { listRow } from './rows/list.ts'
 import { peersRow } from './rows/peers.ts'
 import { copyRow, memoryRow, startRow } from './rows/process.ts'
@@ -26,7 +26,6 @@ const ROWS: Readonly<Record<string, RowFunction>> = {
   'put-nginx': putNginxRow,
   'get-large': getLargeRow,
   list: listRow,
-  'large-bucket': largeBucketRow,
   copy: copyRow,
   memory: memoryRow,
   start: startRow,
@@ -39,6 +38,7 @@ const GROWTH_ROWS: Readonly<Record<string, RowFunction>> = {
   connections: connectionsRow,
   sizes: sizesRow,
   processes: processesRow,
+  'large-bucket': largeBucketRow,
 }
 
 const ALL_ROWS: Readonly<Record<string, RowFunction>> = { ...ROWS, ...GROWTH_ROWS }

@@ -10,11 +10,11 @@ import type { NewContent } from '../../src/domain/model.ts'
 import { openStores } from '../../src/engine/stores.ts'
 import { escapeXml, md5Base64, xmlText, xmlTexts } from '../../test/kit/s3.ts'
 import { type RowFunction, say } from '../context.ts'
+import { fill, keysInFolders } from '../filled.ts'
 import { PROBE_KINDS } from '../probe-job.ts'
 import { type Phase, ProbedServer, waitsText } from '../probed-server.ts'
 import { Probe } from '../processes.ts'
 import { type Finding, short, sizeText } from '../report.ts'
-import { fill, keysInFolders } from './list.ts'
 
 const FOLDERS = 1000
 const KEYS_A_FOLDER = 1000

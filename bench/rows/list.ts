@@ -1,10 +1,4 @@
 /** A page of 1,000 entries of a large bucket, against the same of a bucket that holds no more than the page: CPU per request. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type NewContent, NO_TRAITS } from '../../src/domain/model.ts'
-import { UNCONDITIONAL } from '../../src/domain/precondition.ts'
-import { openStores, type Stores } from '../../src/engine/stores.ts'
 import { expectStatus, request, xmlBlocks } from '../../test/kit/s3.ts'
 import { type RunningServer, startServer } from '../../test/kit/server.ts'
 import type { BenchOptions, RowFunction } from '../context.ts'
@@ -27,54 +21,6 @@ const LISTS = [
   },
   { row: 'list-folders', work: 'list 1,000 folders over 1,000,000 keys, with a delimiter', query: { delimiter: '/' } },
 ] as const
-
-const ONE_BYTE = { kind: 'inline', bytes: new Uint8Array([97]) } as const
-
-/**
- * Through the store, in this process, before the server starts on its directory: over HTTP it would take minutes.
- * @param contentOf default: one byte that lives in the row
- */
-export async function fill(
-  stores: Stores,
-  name: string,
-  keys: Iterable<string>,
-  contentOf: () => NewContent | Promise<NewContent> = () => ONE_BYTE,
-): Promise<void> {
-  const { bucket } = await stores.metadata.createBucket({ name, ownerId: 'bench', hasObjectLock: false })
-  const commit = async (key: string): Promise<unknown> => {
-    const content = await contentOf()
-    return stores.metadata.commitVersion(
-      {
-        bucketId: bucket.id,
-        key,
-        etag: '0cc175b9c0f1b6a831c399e269772661',
-        sizeBytes: content.kind === 'blob' ? content.blob.sizeBytes : 1,
-        content,
-        ownerId: 'bench',
-        storageClass: 'STANDARD',
-        metadata: { headers: { 'content-type': 'binary/octet-stream' }, user: {} },
-        checksum: undefined,
-        traits: NO_TRAITS,
-      },
-      { when: UNCONDITIONAL, openedAtSeq: 0 },
-    )
-  }
-  let under: Promise<unknown>[] = []
-  for (const key of keys) {
-    under.push(commit(key))
-    if (under.length < FILL_AT_ONCE) continue
-    await Promise.all(under)
-    under = []
-  }
-  await Promise.all(under)
-}
-
-export function* keysInFolders(count: number, aFolder: number): Iterable<string> {
-  for (let n = 0; n < count; n++) {
-    const folder = String(Math.floor(n / aFolder)).padStart(6, '0')
-    yield `folder-${folder}/key-${String(n % aFolder).padStart(6, '0')}`
-  }
-}
 
 interface Sample extends LoadResult {
   readonly cpuMs: number

@@ -1,15 +1,16 @@
 /** Throughput of several server processes over one data directory against that of one. */
+import { spawn } from 'node:child_process'
 import { cpus } from 'node:os'
 import { type RunningServer, startServer } from '../../test/kit/server.ts'
 import type { BenchOptions, RowFunction } from '../context.ts'
-import { bindToCores, type CpuGroup, makeCpuGroup } from '../cores.ts'
+import { bindToCores, slowDown } from '../cores.ts'
 import type { RequestSeries } from '../load.ts'
 import { childrenOf, cpuSecondsOf, Load } from '../processes.ts'
 import { type Finding, median, short } from '../report.ts'
 import { fillBucket, measure, newObjects, OBJECTS, objectKey, type Sample } from './small.ts'
 
 const AIM_RATIO_OF_TWO = 1.7
-/** Of a core, for each worker, where groups can be made: then two of them and the load generator fit on two cores. */
+/** Of a core, for each thread, where groups can be made: then two processes and the load generator fit on two cores. */
 const SHARE = 0.2
 /** Cores that two workers at full speed, the load generator and the kernel's own work need. */
 const CORES_WITHOUT_SHARES = 4
@@ -44,9 +45,7 @@ interface Shared extends Sample {
 
 export const processesRow: RowFunction = async (options) => {
   const cores = cpus().length
-  const probe = makeCpuGroup(groupName(1, 0), SHARE)
-  probe?.remove()
-  const share = probe === undefined ? undefined : SHARE
+  const share = mayMakeGroups() ? SHARE : undefined
   if (cores < 2 || (share === undefined && cores < CORES_WITHOUT_SHARES)) return [missing(cores)]
   const load = new Load()
   const contestants: Contestant[] = []
@@ -69,25 +68,33 @@ function counts(most: number): readonly number[] {
   return all
 }
 
-const groupName = (workers: number, index: number): string => `matchbox-bench-${process.pid}-${workers}-${index}`
+const groupName = (workers: number): string => `matchbox-bench-${process.pid}-${workers}`
+
+function mayMakeGroups(): boolean {
+  const child = spawn('sleep', ['10'], { stdio: 'ignore' })
+  try {
+    const probe = child.pid === undefined ? undefined : slowDown([child.pid], groupName(0), 1)
+    // a group goes when the last of its members has gone
+    if (probe !== undefined) child.once('exit', () => probe.remove())
+    return probe !== undefined
+  } finally {
+    child.kill('SIGKILL')
+  }
+}
 
 async function start(workers: number, cores: number, share: number | undefined, load: Load, options: BenchOptions): Promise<Contestant> {
   const server = await startServer({ workers, env: { MATCHBOX_LOG: options.log } })
-  const groups: CpuGroup[] = []
   const bucket = await fillBucket(server)
-  // one process serves by itself; several have a process above them, which does next to nothing
-  const pids = workers === 1 ? [server.pid] : childrenOf(server.pid)
+  // one process serves by itself; several have a process above them, which accepts and writes for all
+  const pids = workers === 1 ? [server.pid] : [server.pid, ...childrenOf(server.pid)]
   await warmUp(server, bucket, workers, load, options)
-  for (const [index, pid] of pids.entries()) {
+  for (const pid of pids) {
     bindToCores(
       pid,
       Array.from({ length: cores - 1 }, (_, n) => n + 1),
     )
-    const group = share === undefined ? undefined : makeCpuGroup(groupName(workers, index), share)
-    if (group === undefined) continue
-    groups.push(group)
-    group.add(pid)
   }
+  const groups = share === undefined ? undefined : slowDown(pids, groupName(workers), share)
   return {
     workers,
     server,
@@ -95,7 +102,7 @@ async function start(workers: number, cores: number, share: number | undefined, 
     bucket,
     stop: async () => {
       await server.stop()
-      for (const group of groups) group.remove()
+      groups?.remove()
     },
   }
 }
@@ -157,7 +164,7 @@ function findingOf({ row, work }: Work, one: readonly Shared[], several: readonl
     notes: [
       `${workers}: ${describe(several)}`,
       `1: ${describe(one)}; ratios ${ratios.map((each) => each.toFixed(2)).join(' ')}`,
-      share === undefined ? 'the generator has a core of its own' : `each process has ${share} of a core, the generator a whole one`,
+      share === undefined ? 'the generator has a core of its own' : `each thread has ${share} of a core, the generator a whole one`,
     ],
     figures: { one, several, ratios, share },
   }
