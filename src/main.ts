@@ -16,6 +16,7 @@ import type { ObjectOwnership } from './domain/acl.ts'
 import type { Credential } from './domain/model.ts'
 import type { DamageReport } from './engine/damage.ts'
 import { type OpenStoresOptions, openStores, type Stores } from './engine/stores.ts'
+import { holdHeap } from './heap-ballast.ts'
 import { configsOfNewBucket } from './http/bucket-settings.ts'
 import type { Services } from './http/services.ts'
 import { startLifecycle } from './jobs/lifecycle.ts'
@@ -327,6 +328,7 @@ async function startServers({ config, log, stores, root, metrics, certificate, a
   const watch = certificate === undefined ? undefined : watchCertificate(certificate.files, secureServers, log, certificate)
   if (certificate !== undefined) tellCertificate(certificate, log)
   if (watch !== undefined) process.on('SIGHUP', () => void watch.look())
+  setImmediate(holdHeap) // nobody has to wait for it
   return {
     port: s3.port,
     stop: async () => {
