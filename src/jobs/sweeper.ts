@@ -9,7 +9,8 @@ export interface Sweeper {
 }
 
 const PERIOD_MS_MAX = 60_000
-const RELEASED_PAGE = 500
+/** Of blobs: as many rows as one commit forgets without others having to wait for it. */
+const RELEASED_PAGE = 100
 /** No operation stays open that long. */
 const TOMBSTONE_AGE_MS = 24 * 3600 * 1000
 
@@ -53,17 +54,19 @@ export function startSweeper(stores: Stores, log: Log): Sweeper {
   }
 }
 
-/** Remove released blobs whose grace is over. */
+/** Remove released blobs whose grace is over: step by step, with disk and writer left to others as long as each step took. */
 export async function sweepReleased(stores: Stores, isStopping: () => boolean = () => false): Promise<void> {
   for (;;) {
+    const startMs = performance.now()
     const blobIds = await stores.metadata.listReleasedBlobs(stores.graceMs, RELEASED_PAGE)
     if (blobIds.length === 0 || isStopping()) return
     await stores.blobs.remove(blobIds)
     await stores.metadata.forgetReleasedBlobs(blobIds)
+    await sleep(performance.now() - startMs)
   }
 }
 
-/** Drop records that nobody asks for any more: step by step, with the writer left to others as long as each step took. */
+/** Drop records that nobody asks for any more: step by step, likewise. */
 export async function purgeTombstones(stores: Pick<Stores, 'metadata'>, ageMs: number, isStopping: () => boolean = () => false): Promise<void> {
   for (let place: PurgePlace | undefined; ; ) {
     const startMs = performance.now()

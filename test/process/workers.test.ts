@@ -1,3 +1,4 @@
+import { Agent, get } from 'node:http'
 import test from 'ava'
 import { type Command, eventually, freshDirectory, logOf, SERVER_ENV, startCommand } from '../kit/command.ts'
 import { race } from '../kit/race.ts'
@@ -31,6 +32,12 @@ function workersOf(command: Command, server: RunningServer, count: number, excep
   })
 }
 
+function statusOf(url: string, agent: Agent): Promise<number> {
+  return new Promise((resolve, reject) => {
+    get(url, { agent }, (response) => response.resume().once('end', () => resolve(response.statusCode ?? 0))).once('error', reject)
+  })
+}
+
 async function metricsOf(server: RunningServer): Promise<string> {
   return (await fetch(`${server.url}/-/metrics`, { headers: { connection: 'close' } })).text()
 }
@@ -61,6 +68,25 @@ test.serial('what one worker has written the other one reads, lists and judges a
   t.true(
     [...crossings].some((crossing) => new Set(crossing.split(' -> ')).size === 2),
     [...crossings].join(', '),
+  )
+})
+
+test.serial('connections that stay are spread evenly over the workers', async (t) => {
+  const command = startCommand(t, ['serve', await freshDirectory(t)], { env: ENV })
+  const server = await command.ready()
+  const agents = Array.from({ length: 12 }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
+  t.teardown(() => {
+    for (const agent of agents) agent.destroy()
+  })
+  for (const agent of agents) await statusOf(`${server.url}/-/health/live`, agent)
+  await Promise.all(agents.map((agent) => statusOf(`${server.url}/${BUCKET}/of-whom`, agent)))
+  const pids = await eventually('all are logged', () => {
+    const lines = logOf(command).filter(({ msg, key }) => msg === 'request' && key === 'of-whom')
+    return lines.length === agents.length ? lines.map(({ pid }) => pid) : undefined
+  })
+  t.deepEqual(
+    [...new Set(pids)].map((worker) => pids.filter((pid) => pid === worker).length),
+    [6, 6],
   )
 })
 
