@@ -14,6 +14,8 @@ export interface BenchOptions {
   /** The largest object of the sizes row. */
   readonly sizeBytesMax: number
   readonly peers: readonly Peer[]
+  /** Where to put stacks of the server under the load of each row that can be profiled; undefined: nowhere. */
+  readonly profile: string | undefined
   /** A folder in whose node_modules s3rver is installed. */
   readonly s3rver: string | undefined
   readonly moto: boolean
@@ -30,6 +32,14 @@ export interface Peer {
 }
 
 export type RowFunction = (options: BenchOptions) => Promise<readonly Finding[]>
+
+/** Settings of a server under test. */
+export function serverEnv({ log, profile }: BenchOptions): Readonly<Record<string, string>> {
+  return { MATCHBOX_LOG: log, ...(profile === undefined ? {} : PROFILED_ENV) }
+}
+
+/** So that perf knows the names of functions. */
+const PROFILED_ENV = { NODE_OPTIONS: '--perf-basic-prof --interpreted-frames-native-stack' }
 
 export function say(text: string): void {
   process.stderr.write(`bench: ${text}\n`)

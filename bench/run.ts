@@ -62,6 +62,7 @@ none: all rows but those of growth; "growth": these; "all": all
   --memory-size SIZE   of each of the 32 streams of the memory row, such as 1GiB (128MiB)
   --max-size SIZE      of the sizes row, such as 5GiB (1GiB)
   --peer URL,KEY,SECRET[,PID]  an S3 endpoint to compare with, and its process if it runs here; may be repeated
+  --profile FOLDER     stacks for flame graphs of get, get-presigned, 304, put, overwrite, put-large, get-large and the lists; takes perf
   --s3rver FOLDER      compare with the s3rver in that folder's node_modules
   --moto               compare with the moto of python3`
 
@@ -78,6 +79,7 @@ function readOptions(): { options: BenchOptions; rows: readonly string[]; json: 
       'memory-size': text('128MiB'),
       'max-size': text('1GiB'),
       peer: { type: 'string', multiple: true, default: [] },
+      profile: { type: 'string' },
       s3rver: { type: 'string' },
       moto: { type: 'boolean', default: false },
     },
@@ -93,6 +95,7 @@ function readOptions(): { options: BenchOptions; rows: readonly string[]; json: 
     memoryBytes: bytes('memory-size', values['memory-size']),
     sizeBytesMax: bytes('max-size', values['max-size']),
     peers: values.peer.map(readPeer),
+    profile: values.profile,
     s3rver: values.s3rver,
     moto: values.moto,
   }

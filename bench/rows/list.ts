@@ -1,10 +1,11 @@
 /** A page of 1,000 entries of a large bucket, against the same of a bucket that holds no more than the page: CPU per request. */
 import { expectStatus, request, xmlBlocks } from '../../test/kit/s3.ts'
 import { type RunningServer, startServer } from '../../test/kit/server.ts'
-import type { BenchOptions, RowFunction } from '../context.ts'
+import { type BenchOptions, type RowFunction, serverEnv } from '../context.ts'
 import { type Filled, FOLDERS, LARGE_BUCKET, largeDirectory, SMALL_BUCKET } from '../filled.ts'
 import type { LoadResult } from '../load.ts'
 import { cpuSecondsOf, Load } from '../processes.ts'
+import { profile } from '../profile.ts'
 import { type Finding, median, short } from '../report.ts'
 
 const PAGE_KEYS = 1000
@@ -55,7 +56,7 @@ async function checkPage(server: RunningServer, bucket: string, query: Readonly<
 export const listRow: RowFunction = async (options) => compareLists(await largeDirectory(), options)
 
 async function compareLists({ dataDir, seconds: filledSeconds }: Filled, options: BenchOptions): Promise<readonly Finding[]> {
-  const server = await startServer({ dataDir, env: { MATCHBOX_LOG: options.log } })
+  const server = await startServer({ dataDir, env: serverEnv(options) })
   const load = new Load()
   const findings: Finding[] = []
   try {
@@ -73,6 +74,7 @@ async function compareLists({ dataDir, seconds: filledSeconds }: Filled, options
         theirs.push(await listMany(load, server, SMALL_BUCKET, {}, options.seconds / 2))
         ours.push(await listMany(load, server, LARGE_BUCKET, queryOfLarge, options.seconds / 2))
       }
+      await profile(options, row, server.pid, () => listMany(load, server, LARGE_BUCKET, queryOfLarge, options.seconds))
       const ratios = ours.map(({ cpuMs }, round) => cpuMs / (theirs[round] as Sample).cpuMs)
       const ratio = median(ratios)
       findings.push({

@@ -1,13 +1,13 @@
 /** PUT against nginx with WebDAV, which writes a file and does not sync it. */
 import { createBucket } from '../../test/kit/s3.ts'
 import { type RunningServer, startServer } from '../../test/kit/server.ts'
-import type { BenchOptions, RowFunction } from '../context.ts'
+import { type BenchOptions, type RowFunction, serverEnv } from '../context.ts'
 import { inFolder, type Nginx, NO_NGINX, startNginx } from '../nginx.ts'
 import { cpuSecondsOf, Load, residentBytesOf } from '../processes.ts'
 import { type Finding, median, short, sizeText } from '../report.ts'
 import type { Endpoint } from '../wire.ts'
 import { measure, newObjects } from './small.ts'
-import { speedOf, streamOnce } from './streams.ts'
+import { SWEPT_AT_ONCE, speedOf, streamOnce } from './streams.ts'
 
 const REPEATS = 5
 const NOTE = 'nginx does not sync: what it has answered may be lost with the power, what Matchbox has answered may not'
@@ -57,7 +57,7 @@ export const putNginxRow: RowFunction = async (options) =>
       await nginx?.stop()
       return [missing(nginx === undefined ? NO_NGINX : 'nginx, which was built without its dav module')]
     }
-    const server = await startServer({ env: { MATCHBOX_LOG: options.log } })
+    const server = await startServer({ env: { ...serverEnv(options), ...SWEPT_AT_ONCE } })
     const load = new Load()
     try {
       const bucket = await createBucket(server)

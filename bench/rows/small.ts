@@ -2,9 +2,10 @@
 import { createBucket, expectStatus, putObject, request, type S3Response } from '../../test/kit/s3.ts'
 import { type RunningServer, startServer } from '../../test/kit/server.ts'
 import type { BareAnswer } from '../bare-server.ts'
-import type { BenchOptions, RowFunction } from '../context.ts'
+import { type BenchOptions, type RowFunction, serverEnv } from '../context.ts'
 import type { LoadResult, RequestSeries } from '../load.ts'
 import { cpuSecondsOf, Load, residentBytesOf, startBareServer } from '../processes.ts'
+import { profile } from '../profile.ts'
 import { type Finding, median, short, sizeText } from '../report.ts'
 import type { Endpoint } from '../wire.ts'
 
@@ -77,7 +78,7 @@ export async function measure(
 }
 
 async function compare(row: SmallRow, options: BenchOptions): Promise<readonly Finding[]> {
-  const server = await startServer({ env: { MATCHBOX_LOG: options.log } })
+  const server = await startServer({ env: serverEnv(options) })
   const load = new Load()
   try {
     const bucket = await fillBucket(server)
@@ -92,6 +93,9 @@ async function compare(row: SmallRow, options: BenchOptions): Promise<readonly F
         theirs.push(await measure(load, bareEndpoint, row.series(bucket, round), options.seconds, options, row.status))
         ours.push(await measure(load, server, row.series(bucket, round), options.seconds, options, row.status))
       }
+      await profile(options, row.row, server.pid, () =>
+        measure(load, server, row.series(bucket, options.rounds + 1), options.seconds, options, row.status),
+      )
       const resident = { ours: residentBytesOf(server.pid), theirs: residentBytesOf(bare.pid) }
       return [findingOf(row, ours, theirs, resident)]
     } finally {
