@@ -8,6 +8,7 @@ import { cpuSecondsOf, Load, residentBytesOf } from '../processes.ts'
 import { type Finding, median, short, sizeText } from '../report.ts'
 import type { Endpoint } from '../wire.ts'
 import { OBJECT_BYTES, OBJECTS, objectKey } from './small.ts'
+import { SWEPT_AT_ONCE } from './streams.ts'
 
 const BUCKET = 'matchbox-bench'
 const LARGE_BYTES = 64 * 1024 * 1024
@@ -121,7 +122,7 @@ async function measureAll(peer: Peer, options: BenchOptions): Promise<Measured> 
 
 export const peersRow: RowFunction = async (options) => {
   if (options.peers.length === 0 && options.s3rver === undefined && !options.moto) return [nobody()]
-  const server = await startServer({ env: { MATCHBOX_LOG: options.log } })
+  const server = await startServer({ env: { MATCHBOX_LOG: options.log, ...SWEPT_AT_ONCE } })
   let ours: Measured
   try {
     ours = await measureAll({ ...server, name: 'Matchbox' }, options)

@@ -82,9 +82,10 @@ export async function dispatch(
     return preflight(services, request)
   }
   const openBody = (payload: PayloadMode): HttpRequestBody => {
-    const body = new HttpRequestBody(message, response, payload, lengthOf(request))
+    const lengthBytes = lengthOf(request)
+    const body = new HttpRequestBody(message, response, payload, lengthBytes)
     answered.body = body
-    bodies.set(body, response)
+    if (lengthBytes !== 0) bodies.set(body, response) // what never comes cannot stall
     return body
   }
   if (isStsRequest(request)) {

@@ -4,10 +4,12 @@ import { LIST_KEYS_MAX } from '../../domain/limits.ts'
 import type { Bucket, ObjectVersion } from '../../domain/model.ts'
 import { encodeKeyUrl } from '../../domain/names.ts'
 import { S3Error } from '../../domain/s3-error.ts'
+import { pause } from '../../engine/turns.ts'
+import type { ListPage, ListVersionsPage } from '../../storage/metadata-store.ts'
 import type { BucketCall } from '../call.ts'
 import { readCount, tokenOf, valueOfToken } from '../paging.ts'
 import type { S3Response } from '../response.ts'
-import { S3_NAMESPACE, type XmlChildren, xmlDocument } from '../xml.ts'
+import { S3_NAMESPACE, type XmlChildren, type XmlElementValue, xmlDocumentInSlices } from '../xml.ts'
 
 export interface ListRequest {
   readonly prefix: string
@@ -45,7 +47,7 @@ export async function listObjects(call: BucketCall): Promise<S3Response> {
   const marker = request.parameter('marker') ?? ''
   const page = await stores.metadata.listObjects(bucket.id, { ...list, after: marker === '' ? undefined : marker })
   const owners = ownersOf(call)
-  return listing('ListBucketResult', {
+  const head = {
     Name: bucket.name,
     // boto3 does not decode this one, and Ceph's suite wants it as it came
     Prefix: call.services.config.compatibility === 'rgw' ? list.prefix : list.encode(list.prefix),
@@ -55,9 +57,8 @@ export async function listObjects(call: BucketCall): Promise<S3Response> {
     Delimiter: list.delimiter === undefined ? undefined : list.encode(list.delimiter),
     IsTruncated: page.isTruncated,
     EncodingType: list.encodingType,
-    Contents: page.objects.map((version) => contents(version, list, owners)),
-    CommonPrefixes: page.commonPrefixes.map((prefix) => ({ Prefix: list.encode(prefix) })),
-  })
+  }
+  return listing('ListBucketResult', head, entriesOf(page, list, owners))
 }
 
 export async function listObjectsV2(call: BucketCall): Promise<S3Response> {
@@ -70,7 +71,7 @@ export async function listObjectsV2(call: BucketCall): Promise<S3Response> {
   const after = continues ? valueOfToken(token, scopeOf(bucket)) : startAfter
   const page = await stores.metadata.listObjects(bucket.id, { ...list, after: after === '' ? undefined : after })
   const owners = request.parameter('fetch-owner') === 'true' ? ownersOf(call) : undefined
-  return listing('ListBucketResult', {
+  const head = {
     Name: bucket.name,
     Prefix: list.encode(list.prefix),
     KeyCount: page.objects.length + page.commonPrefixes.length,
@@ -81,9 +82,8 @@ export async function listObjectsV2(call: BucketCall): Promise<S3Response> {
     NextContinuationToken: page.isTruncated && page.last !== undefined ? tokenOf(page.last, scopeOf(bucket)) : undefined,
     StartAfter: startAfter === undefined ? undefined : list.encode(startAfter),
     EncodingType: list.encodingType,
-    Contents: page.objects.map((version) => contents(version, list, owners)),
-    CommonPrefixes: page.commonPrefixes.map((prefix) => ({ Prefix: list.encode(prefix) })),
-  })
+  }
+  return listing('ListBucketResult', head, entriesOf(page, list, owners))
 }
 
 export async function listObjectVersions(call: BucketCall): Promise<S3Response> {
@@ -103,40 +103,48 @@ export async function listObjectVersions(call: BucketCall): Promise<S3Response> 
     afterVersionId: versionIdMarker === '' ? undefined : versionIdMarker,
   })
   const owners = ownersOf(call)
-  const entries = page.versions.map((version) => {
+  const head = {
+    Name: bucket.name,
+    Prefix: list.encode(list.prefix),
+    KeyMarker: list.encode(keyMarker),
+    VersionIdMarker: versionIdMarker,
+    NextKeyMarker: page.isTruncated && page.nextKey !== undefined ? list.encode(page.nextKey) : undefined,
+    NextVersionIdMarker: page.isTruncated ? page.nextVersionId : undefined,
+    MaxKeys: list.maxKeys,
+    Delimiter: list.delimiter === undefined ? undefined : list.encode(list.delimiter),
+    IsTruncated: page.isTruncated,
+    EncodingType: list.encodingType,
+  }
+  return listing('ListVersionsResult', head, versionEntriesOf(page, list, owners))
+}
+
+function* entriesOf({ objects, commonPrefixes }: ListPage, list: ListRequest, owners: Owners | undefined): Iterable<XmlElementValue> {
+  for (const version of objects) yield ['Contents', contents(version, list, owners)]
+  for (const prefix of commonPrefixes) yield ['CommonPrefixes', { Prefix: list.encode(prefix) }]
+}
+
+function* versionEntriesOf({ versions, commonPrefixes }: ListVersionsPage, list: ListRequest, owners: Owners): Iterable<XmlElementValue> {
+  for (const version of versions) {
     const common = {
       Key: list.encode(version.key),
       VersionId: version.versionId,
       IsLatest: version.isLatest,
       LastModified: formatIsoDate(version.modifiedMs),
     }
-    if (version.isDeleteMarker) return { DeleteMarker: { ...common, Owner: owners(version.ownerId) } }
-    return { Version: { ...common, ...bytesOf(version), Owner: owners(version.ownerId) } }
-  })
-  return listing('ListVersionsResult', [
-    {
-      Name: bucket.name,
-      Prefix: list.encode(list.prefix),
-      KeyMarker: list.encode(keyMarker),
-      VersionIdMarker: versionIdMarker,
-      NextKeyMarker: page.isTruncated && page.nextKey !== undefined ? list.encode(page.nextKey) : undefined,
-      NextVersionIdMarker: page.isTruncated ? page.nextVersionId : undefined,
-      MaxKeys: list.maxKeys,
-      Delimiter: list.delimiter === undefined ? undefined : list.encode(list.delimiter),
-      IsTruncated: page.isTruncated,
-      EncodingType: list.encodingType,
-    },
-    ...entries,
-    { CommonPrefixes: page.commonPrefixes.map((prefix) => ({ Prefix: list.encode(prefix) })) },
-  ])
+    if (version.isDeleteMarker) yield ['DeleteMarker', { ...common, Owner: owners(version.ownerId) }]
+    else yield ['Version', { ...common, ...bytesOf(version), Owner: owners(version.ownerId) }]
+  }
+  for (const prefix of commonPrefixes) yield ['CommonPrefixes', { Prefix: list.encode(prefix) }]
 }
 
 function scopeOf(bucket: Bucket): string {
   return `b${bucket.id}`
 }
 
-function listing(root: string, children: XmlChildren | readonly XmlChildren[]): S3Response {
-  return { status: 200, headers: ['Content-Type', 'application/xml'], body: xmlDocument(root, children, S3_NAMESPACE) }
+/** Begins in a turn of its own: reading the page has taken as long as its first slice. */
+async function listing(root: string, head: XmlChildren, entries: Iterable<XmlElementValue>): Promise<S3Response> {
+  await pause()
+  return { status: 200, headers: ['Content-Type', 'application/xml'], body: await xmlDocumentInSlices(root, head, entries, S3_NAMESPACE) }
 }
 
 function contents(version: ObjectVersion, list: ListRequest, owners: Owners | undefined): XmlChildren {
