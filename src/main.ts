@@ -70,7 +70,7 @@ export async function serve(config: Config): Promise<void> {
   const certificate = await findCertificate(config, log)
   announce(config, log)
   const metrics = createMetrics(config.workers === 1)
-  const relay = config.workers === 1 ? undefined : new WriterRelay(config.dataDir)
+  const relay = config.workers === 1 ? undefined : makeRelay(config)
   const stores = await openStoresOf(config, {
     isOnlyProcess: relay === undefined,
     ...(relay === undefined ? {} : { relay }),
@@ -108,6 +108,15 @@ export async function serve(config: Config): Promise<void> {
   if (certificate !== undefined) process.on('SIGHUP', workers.hangUp)
   endOnSignal(log, () => workers.stop().then(closeAll), workers.kill)
   reportReady(config, ports.s3)
+}
+
+/** @throws {StartError} */
+function makeRelay({ dataDir }: Config): WriterRelay {
+  try {
+    return new WriterRelay(dataDir)
+  } catch (error) {
+    throw new StartError(`cannot make what the workers share: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 /** @throws {StartError} */

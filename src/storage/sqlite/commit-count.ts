@@ -3,6 +3,7 @@
  * those that may have changed buckets, which are few. Threads of one process share the count as memory. Processes share it as a file without a
  * name, which they inherit: what is written into it is read at once by all, and a look costs a fifth of what a snapshot of the database does.
  */
+import { randomUUID } from 'node:crypto'
 import { closeSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -29,9 +30,26 @@ export function countInMemory(memory: CountMemory): CommitCount {
   return () => ({ all: Atomics.load(memory, ALL), ofBuckets: Atomics.load(memory, OF_BUCKETS) })
 }
 
-/** @returns a descriptor; the file is gone with the last process that has it. */
+/**
+ * In memory where the system has a folder for that, so that neither a full nor a slow disk is in its way.
+ * @returns a descriptor; the file is gone with the last process that has it
+ */
 export function openCountFile(dataDir: string): number {
-  const path = join(dataDir, `commits-${process.pid}.tmp`)
+  const folders = process.platform === 'linux' ? [MEMORY_FOLDER, dataDir] : [dataDir]
+  let failure: unknown
+  for (const folder of folders) {
+    try {
+      return openNameless(join(folder, `matchbox-commits-${process.pid}-${randomUUID()}`))
+    } catch (error) {
+      failure = error
+    }
+  }
+  throw failure
+}
+
+const MEMORY_FOLDER = '/dev/shm'
+
+function openNameless(path: string): number {
   const fd = openSync(path, 'wx+', 0o600)
   try {
     unlinkSync(path)
