@@ -134,11 +134,17 @@ function isAlive({ pid }: RunningServer): boolean {
   }
 }
 
-for (const step of ['commit', 'commit-late'] as const) {
+for (const [step, workers] of [
+  ['commit', '1'],
+  ['commit-late', '1'],
+  ['commit', '2'],
+  ['commit-late', '2'],
+] as const) {
   const isThere = step === 'commit-late'
   const what = isThere ? 'whose write was made all the same keeps it' : 'whose write was not made is as if nothing had been sent'
-  test.serial(`an error out of COMMIT is answered with 500 and ends the server, and the next one ${what}`, async (t) => {
-    const broken = await startFaultyServer()
+  const which = workers === '1' ? 'the server' : 'all processes of the server'
+  test.serial(`an error out of COMMIT is answered with 500 and ends ${which}, and the next one ${what}`, async (t) => {
+    const broken = await startFaultyServer({ MATCHBOX_WORKERS: workers })
     t.teardown(() => broken.end())
     const { server, inject, restart } = broken
     const bucket = await createBucket(server)

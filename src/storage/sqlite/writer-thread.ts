@@ -190,6 +190,8 @@ function commit(batch: readonly WriterRequest[], replies: WriterReply[]): Writer
 function failedBatch(batch: readonly WriterRequest[], error: unknown): WriterReply[] {
   if (isFull(error)) return batch.map(([id]) => replyError(id, error, 'full'))
   failed = error instanceof Error ? error : new Error(String(error))
+  // this process has to end, also where only others have asked
+  if (commitsFd !== undefined) port.postMessage([replyError(NOBODY, failed, 'unknown')])
   return batch.map(([id]) => replyError(id, failed, 'unknown'))
 }
 
@@ -251,6 +253,8 @@ function drain(): void {
 }
 
 let closing = false
+/** The number of no call. */
+const NOBODY = -1
 /** Numbers of calls of one process; those of another one stand above all of them. */
 const SOURCE_SPAN = 2 ** 40
 

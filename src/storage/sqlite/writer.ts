@@ -93,6 +93,7 @@ export class Writer {
     this.onReplies()
     let fatal: string | undefined
     for (const [id, kind, value] of replies) {
+      if (kind === 'unknown') fatal = value as string
       const waiting = this.#waiting.get(id)
       if (waiting === undefined) continue
       this.#waiting.delete(id)
@@ -102,10 +103,7 @@ export class Writer {
       else if (kind === 'busy') waiting.reject(new StorageBusyError(value))
       else if (kind === 'read-only') waiting.reject(new StorageReadOnlyError(value))
       else if (kind === 'error') waiting.reject(new Error(`the database refused a change: ${value as string}`))
-      else {
-        fatal = value as string
-        waiting.reject(new OutcomeUnknownError(value))
-      }
+      else waiting.reject(new OutcomeUnknownError(value))
     }
     if (fatal !== undefined) this.#end(new Error(fatal))
   }
