@@ -1,6 +1,7 @@
 /** Backups by a machine whose key is append-only, and what a thief does with that key and the same tools. The owner's key then finds all as it was. */
 import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createKey } from '../../kit/documents.ts'
 import { expectStatus, request, xmlBlocks, xmlText } from '../../kit/s3.ts'
 import { type Check, compareTrees, expectParts, noiseOf, type Output, type Place, refuseParts, run } from './program.ts'
@@ -153,6 +154,9 @@ const duplicity: Tool = (place, args, codes = [0]) => {
   return run(place, words, codes, { env: { ...place.env, PASSPHRASE: 'a password of the tests' } })
 }
 
+/** duplicity names backups by the second, and breaks over two of one name. */
+const nextSecond = (): Promise<void> => sleep(1100)
+
 export const DUPLICITY_APPEND_ONLY: readonly Check[] = [
   {
     says: 'saves full, incremental and full again with an append-only key; remove-all-but-n-full and remove-older-than are denied, restore brings all back',
@@ -165,7 +169,9 @@ export const DUPLICITY_APPEND_ONLY: readonly Check[] = [
       await writeFile(join(place.dir, tree, 'noise.bin'), noiseOf('append-only', 25_000_000))
       expectParts((await duplicity(machine, ['full', '--no-encryption', tree, target])).stdout, 'Errors 0')
       await writeFile(join(place.dir, tree, 'more.txt'), 'more\n')
+      await nextSecond()
       expectParts((await duplicity(machine, ['incremental', '--no-encryption', tree, target])).stdout, 'Errors 0')
+      await nextSecond()
       expectParts((await duplicity(machine, ['full', '--no-encryption', tree, target])).stdout, 'Errors 0')
       const thief = (...args: readonly string[]) => duplicity(machine, args, [0, ...REFUSED])
       await refuseAll(place, bucket, [
