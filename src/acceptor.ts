@@ -14,6 +14,13 @@ export interface Taker {
   give(site: Site, socket: Socket): void
 }
 
+/** How a worker's server, which does not listen, is given its connections. */
+export function feedOf(server: Server): (socket: Socket) => void {
+  // what node:http begins when it listens: to watch how long the headers of its connections take
+  server.emit('listening')
+  return (socket) => void server.emit('connection', socket)
+}
+
 interface Load {
   connections: number
   /** On their way, in their order. Should the worker die, nobody else would ever close them, and their clients would wait. */

@@ -9,7 +9,7 @@ import { Server as SecureServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { resolve as absolute, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Acceptor, type Site } from './acceptor.ts'
+import { Acceptor, feedOf, type Site } from './acceptor.ts'
 import { RESTORE_BEGUN_FILE } from './backup.ts'
 import { type Config, isLoopback, usesTls, wasStartedByNpm } from './config.ts'
 import type { ObjectOwnership } from './domain/acl.ts'
@@ -144,9 +144,7 @@ async function serveAsWorker(config: Config, log: Log): Promise<void> {
   const onDamage = tellDamage(log, metrics)
   const stores = await openStoresOf(config, { generation, mayMigrate: false, upstream, onDamage, onFatal: endWhenUnknown(log) })
   const attach: ServerParts['attach'] = async (server, site) => {
-    // what node:http begins when it listens: to watch how long the headers of its connections take
-    server.emit('listening')
-    link.serve(site, (socket) => server.emit('connection', socket))
+    link.serve(site, feedOf(server))
     return ports[site] as number
   }
   const running = await startServers({ config, log, stores, root, metrics, certificate, attach })

@@ -1,6 +1,7 @@
+import { createServer as createHttpServer } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
-import { Acceptor, type Taker } from '../../src/acceptor.ts'
+import { Acceptor, feedOf, type Taker } from '../../src/acceptor.ts'
 import { CONNECTIONS_RESERVE } from '../../src/domain/limits.ts'
 import { eventually } from '../kit/command.ts'
 
@@ -116,4 +117,26 @@ test('a closed acceptor drops who waits', async (t) => {
   await new Promise((resolve) => setTimeout(resolve, 50))
   acceptor.close()
   t.true(await ended(socket))
+})
+
+test('a server that is given its connections watches how long their headers take', async (t) => {
+  const { acceptor, port } = await opened(t)
+  const server = createHttpServer({ headersTimeout: 200, connectionsCheckingInterval: 50 }, (_request, response) => response.end('whole'))
+  t.teardown(() => server.closeAllConnections())
+  const feed = feedOf(server)
+  acceptor.add({
+    give: (_site, socket) => {
+      feed(socket)
+      socket.resume()
+    },
+  })
+  const answerTo = async (text: string): Promise<string> => {
+    const socket = await dial(t, port)
+    let answer = ''
+    socket.setEncoding('latin1').on('data', (piece: string) => (answer += piece))
+    socket.write(text)
+    return eventually('an answer', () => /^HTTP\/1.1 (\d+)/.exec(answer)?.[1])
+  }
+  t.is(await answerTo('GET / HTTP/1.1\r\nHost: a\r\n\r\n'), '200')
+  t.is(await answerTo('GET / HTTP/1.1\r\nHost: a\r\n'), '408')
 })
