@@ -6,7 +6,7 @@ import cluster, { type Worker } from 'node:cluster'
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Acceptor, Site, Taker } from './acceptor.ts'
-import type { Upstream, WriterRelay } from './storage/sqlite/writer-ports.ts'
+import type { Upstream, WriterRelay } from './engine/stores.ts'
 import { type Log, type MetricsSnapshot, sumOfMetrics } from './telemetry.ts'
 
 /** This many deaths within the window, and the whole server ends: something is wrong that a restart does not mend. */

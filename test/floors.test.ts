@@ -64,7 +64,7 @@ const START_UP_FILES = [
 ]
 
 /** The only files that choose an implementation of a port. */
-const ROOM_CHOOSERS = ['engine/stores.ts', 'main.ts', 'workers.ts', 'cli.ts', 'maintenance.ts', 'backup.ts']
+const ROOM_CHOOSERS = ['engine/stores.ts', 'main.ts', 'cli.ts', 'maintenance.ts', 'backup.ts']
 
 const LINES_MAX = 500
 /** From here on a file must say in its first comment what holds it together. */

@@ -1,25 +1,13 @@
 /** From 1 connection to 1,000: cost, speed and fairness. */
 import { type RunningServer, startServer } from '../../test/kit/server.ts'
 import { type BenchOptions, type RowFunction, say } from '../context.ts'
-import type { RequestSeries } from '../load.ts'
 import { Load, residentBytesOf } from '../processes.ts'
 import { type Finding, median, short, sizeText } from '../report.ts'
-import { fillBucket, measure, newObjects, OBJECTS, objectKey, type Sample } from './small.ts'
+import { fillBucket, measure, READ_AND_WRITE, type Sample, type SmallWork } from './small.ts'
 
 const STEPS = [1, 10, 100, 1000] as const
 /** Besides `--seconds`: it takes a while until each of many was answered once, and how evenly they are served counts from then on. */
 const SECONDS_PER_CONNECTION = 0.004
-
-interface Work {
-  readonly row: string
-  readonly work: string
-  series(bucket: string, round: number, options: BenchOptions): RequestSeries
-}
-
-const WORKS: readonly Work[] = [
-  { row: 'get', work: 'GET 1 KiB', series: (bucket) => ({ method: 'GET', bucket, key: objectKey('{n}'), count: OBJECTS }) },
-  { row: 'put', work: 'PUT 1 KiB to new keys, durable', series: (bucket, round, { seconds }) => newObjects(bucket, round, seconds) },
-]
 
 interface Step extends Sample {
   readonly connections: number
@@ -28,7 +16,7 @@ interface Step extends Sample {
 
 export const connectionsRow: RowFunction = async (options) => {
   const findings: Finding[] = []
-  for (const work of WORKS) {
+  for (const work of READ_AND_WRITE) {
     // a server of its own, so that its memory is that of this work
     const server = await startServer({ env: { MATCHBOX_LOG: options.log } })
     const load = new Load()
@@ -42,7 +30,7 @@ export const connectionsRow: RowFunction = async (options) => {
   return findings
 }
 
-async function climb(work: Work, server: RunningServer, load: Load, options: BenchOptions): Promise<readonly Finding[]> {
+async function climb(work: SmallWork, server: RunningServer, load: Load, options: BenchOptions): Promise<readonly Finding[]> {
   const bucket = await fillBucket(server)
   let round = 0
   const step = async (connections: number, seconds: number): Promise<Step> => {
@@ -62,7 +50,7 @@ async function climb(work: Work, server: RunningServer, load: Load, options: Ben
   return [...samples].map(([connections, steps]) => findingOf(work, connections, steps, first))
 }
 
-function findingOf({ row, work }: Work, connections: number, steps: readonly Step[], first: readonly Step[]): Finding {
+function findingOf({ row, work }: SmallWork, connections: number, steps: readonly Step[], first: readonly Step[]): Finding {
   const of = (field: keyof Step): number => median(steps.map((step) => step[field]))
   const cpu = (samples: readonly Step[]): number => median(samples.map(({ cpuMicros }) => cpuMicros))
   const ratio = cpu(steps) / cpu(first)

@@ -4,10 +4,9 @@ import { cpus } from 'node:os'
 import { type RunningServer, startServer } from '../../test/kit/server.ts'
 import type { BenchOptions, RowFunction } from '../context.ts'
 import { bindToCores, slowDown } from '../cores.ts'
-import type { RequestSeries } from '../load.ts'
 import { childrenOf, cpuSecondsOf, Load } from '../processes.ts'
 import { type Finding, median, short } from '../report.ts'
-import { fillBucket, measure, newObjects, OBJECTS, objectKey, type Sample } from './small.ts'
+import { fillBucket, measure, READ_AND_WRITE, type Sample, type SmallWork } from './small.ts'
 
 const AIM_RATIO_OF_TWO = 1.7
 /** Of a core, for each thread, where groups can be made: then two processes and the load generator fit on two cores. */
@@ -17,17 +16,6 @@ const CORES_WITHOUT_SHARES = 4
 const CONNECTIONS = 64
 /** At full speed, before the shares are dealt out: with a fifth of a core a process would still be compiling itself when it is measured. */
 const WARM_UPS = 6
-
-interface Work {
-  readonly row: string
-  readonly work: string
-  series(bucket: string, round: number, options: BenchOptions): RequestSeries
-}
-
-const WORKS: readonly Work[] = [
-  { row: 'get', work: 'GET 1 KiB', series: (bucket) => ({ method: 'GET', bucket, key: objectKey('{n}'), count: OBJECTS }) },
-  { row: 'put', work: 'PUT 1 KiB to new keys, durable', series: (bucket, round, { seconds }) => newObjects(bucket, round, seconds) },
-]
 
 /** A server under test: its workers are bound, and slow where that is how they fit. */
 interface Contestant {
@@ -53,7 +41,7 @@ export const processesRow: RowFunction = async (options) => {
     if (!bindToCores(load.pid, [0])) return [missing(cores)]
     for (const workers of counts(share === undefined ? cores - 1 : cores)) contestants.push(await start(workers, cores, share, load, options))
     const findings: Finding[] = []
-    for (const work of WORKS) findings.push(...(await compare(work, contestants, load, share, options)))
+    for (const work of READ_AND_WRITE) findings.push(...(await compare(work, contestants, load, share, options)))
     return findings
   } finally {
     await load.stop()
@@ -110,14 +98,20 @@ async function start(workers: number, cores: number, share: number | undefined, 
 /** Each time with new connections, as chance may lead those of one time all to the same worker. */
 async function warmUp(server: RunningServer, bucket: string, workers: number, load: Load, options: BenchOptions): Promise<void> {
   const seconds = 1
-  for (const { series } of WORKS) {
+  for (const { series } of READ_AND_WRITE) {
     for (let n = 1; n <= WARM_UPS * workers; n++) {
       await measure(load, server, series(bucket, -n, { ...options, seconds }), seconds, { ...options, connections: CONNECTIONS }, 200)
     }
   }
 }
 
-async function measureShared(work: Work, { server, pids, bucket }: Contestant, load: Load, round: number, options: BenchOptions): Promise<Shared> {
+async function measureShared(
+  work: SmallWork,
+  { server, pids, bucket }: Contestant,
+  load: Load,
+  round: number,
+  options: BenchOptions,
+): Promise<Shared> {
   const before = pids.map(cpuSecondsOf)
   const series = work.series(bucket, round, options)
   const sample = await measure(load, server, series, options.seconds, { ...options, connections: CONNECTIONS }, 200)
@@ -126,7 +120,7 @@ async function measureShared(work: Work, { server, pids, bucket }: Contestant, l
 }
 
 async function compare(
-  work: Work,
+  work: SmallWork,
   contestants: readonly Contestant[],
   load: Load,
   share: number | undefined,
@@ -140,7 +134,13 @@ async function compare(
   return others.map((several, index) => findingOf(work, one, several, contestants[index + 1]?.workers ?? 0, share))
 }
 
-function findingOf({ row, work }: Work, one: readonly Shared[], several: readonly Shared[], workers: number, share: number | undefined): Finding {
+function findingOf(
+  { row, work }: SmallWork,
+  one: readonly Shared[],
+  several: readonly Shared[],
+  workers: number,
+  share: number | undefined,
+): Finding {
   const rate = ({ requests, seconds }: Shared): number => requests / seconds
   const ratios = several.map((sample, round) => rate(sample) / rate(one[round] as Shared))
   const ratio = median(ratios)

@@ -215,3 +215,15 @@ export const overwriteRow: RowFunction = (options) =>
     },
     options,
   )
+
+/** What the rows of growth repeat at each of their steps. */
+export interface SmallWork {
+  readonly row: string
+  readonly work: string
+  series(bucket: string, round: number, options: BenchOptions): RequestSeries
+}
+
+export const READ_AND_WRITE: readonly SmallWork[] = [
+  { row: 'get', work: 'GET 1 KiB', series: (bucket) => ({ method: 'GET', bucket, key: objectKey('{n}'), count: OBJECTS }) },
+  { row: 'put', work: 'PUT 1 KiB to new keys, durable', series: (bucket, round, { seconds }) => newObjects(bucket, round, seconds) },
+]

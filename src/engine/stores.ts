@@ -11,6 +11,9 @@ import type { Upstream, WriterRelay } from '../storage/sqlite/writer-ports.ts'
 import type { DamageReport } from './damage.ts'
 import type { MasterKeys } from './protection.ts'
 
+/** What the processes of one server share of them. */
+export type { Upstream, WriterRelay }
+
 /** Both stores of a data directory, as the engine works on them. */
 export interface Stores {
   readonly metadata: MetadataStore
