@@ -80,6 +80,8 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       resolve(error.message)
     })
   })
+  // comes behind the end of the process: by then all that it wrote has been read
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()))
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-STDERR_CHARS_MAX)
   })
@@ -108,7 +110,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   let killed = false
   const stop = async (): Promise<void> => {
     child.kill('SIGTERM')
-    const end = await Promise.race([exited, after(STOP_MS_MAX)])
+    const end = await Promise.race([closed.then(() => exited), after(STOP_MS_MAX)])
     if (end === undefined) {
       child.kill('SIGKILL')
       await exited
