@@ -1,6 +1,7 @@
 /** What the tests of documents share: an SDK client as the README configures it, and raw requests that carry a document with its digest. */
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import { type ClientCredential, md5Base64, request, type S3Request, type S3Response, xmlText } from './s3.ts'
@@ -44,4 +45,26 @@ export async function createKey(server: RunningServer, words: readonly string[] 
     env,
   })
   return JSON.parse(stdout) as OtherOwner
+}
+
+const LEAD_MS = 4000
+const LEAD_MS_MAX = 120_000
+
+/**
+ * A key whose time is over, and was not when it was used. A command may take seconds on a busy machine: the key is given more time, until it is
+ * enough.
+ * @param use rejects if the key does not serve as it should
+ */
+export async function createEndedKey(server: RunningServer, use: (key: OtherOwner) => Promise<unknown> = async () => undefined): Promise<OtherOwner> {
+  for (let leadMs = LEAD_MS; ; leadMs *= 2) {
+    const endsMs = Date.now() + leadMs
+    try {
+      const key = await createKey(server, ['--expires', new Date(endsMs).toISOString()])
+      await use(key)
+      await sleep(endsMs - Date.now() + 50)
+      return key
+    } catch (error) {
+      if (Date.now() < endsMs || leadMs > LEAD_MS_MAX) throw error
+    }
+  }
 }
