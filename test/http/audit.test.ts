@@ -155,7 +155,7 @@ test('secrets that travel in a request are not logged: signatures, presigned que
 
 test('a key whose time is over is refused as one that there never was, and the log knows better', async (t) => {
   const { lines } = await watched(async (server) => {
-    const answer = await request(server, { credential: await createEndedKey(server) })
+    const answer = await request(server, { credential: await createEndedKey((words) => createKey(server, words)) })
     t.is(xmlText(answer.text, 'Code'), 'InvalidAccessKeyId')
     t.notRegex(answer.text, /expired/)
   })

@@ -127,7 +127,10 @@ test('a key from somewhere else, and a key whose time is over, are refused', asy
   t.is(await ask({ bucket, credential: await keyWith('--bucket', bucket, '--from', '127.0.0.0/8,::1') }), '200')
   t.is(await ask({ bucket, credential: await keyWith('--bucket', bucket, '--from', '10.0.0.0/8') }), DENIED)
   t.is(await ask({ bucket, credential: await keyWith('--expires', '1h') }), '200')
-  const ended = await createEndedKey(server, (credential) => expectStatus(request(server, { bucket, credential }), 200))
+  const ended = await createEndedKey(
+    (words) => keyWith(...words),
+    (credential) => expectStatus(request(server, { bucket, credential }), 200),
+  )
   t.is(await ask({ bucket, credential: ended }), '403 InvalidAccessKeyId')
   for (const wrong of ['yesterday', '2020-01-01', '0d', '-1h']) await t.throwsAsync(keyWith('--expires', wrong), { message: /--expires/ })
   await t.throwsAsync(keyWith('--from', '10.0.0.0/40'), { message: /--from/ })

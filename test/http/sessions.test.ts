@@ -159,10 +159,13 @@ test('a session ends with its key: when that is revoked, and when its time is ov
   t.is(await ask({ credential: session }), '403 InvalidAccessKeyId')
 
   let ofEnded: SessionCredential | undefined
-  await createEndedKey(server, async (soonOver) => {
-    ofEnded = await makeSession(server, soonOver)
-    await expectStatus(request(server, { credential: ofEnded }), 200)
-  })
+  await createEndedKey(
+    (words) => createKey(server, words),
+    async (soonOver) => {
+      ofEnded = await makeSession(server, soonOver)
+      await expectStatus(request(server, { credential: ofEnded }), 200)
+    },
+  )
   t.true(['403 InvalidAccessKeyId', '400 ExpiredToken'].includes(await ask({ credential: ofEnded as SessionCredential })))
 })
 

@@ -53,13 +53,17 @@ const LEAD_MS_MAX = 120_000
 /**
  * A key whose time is over, and was not when it was used. A command may take seconds on a busy machine: the key is given more time, until it is
  * enough.
+ * @param create makes a key with these words of the command line
  * @param use rejects if the key does not serve as it should
  */
-export async function createEndedKey(server: RunningServer, use: (key: OtherOwner) => Promise<unknown> = async () => undefined): Promise<OtherOwner> {
+export async function createEndedKey<Key>(
+  create: (words: readonly string[]) => Promise<Key>,
+  use: (key: Key) => Promise<unknown> = async () => undefined,
+): Promise<Key> {
   for (let leadMs = LEAD_MS; ; leadMs *= 2) {
     const endsMs = Date.now() + leadMs
     try {
-      const key = await createKey(server, ['--expires', new Date(endsMs).toISOString()])
+      const key = await create(['--expires', new Date(endsMs).toISOString()])
       await use(key)
       await sleep(endsMs - Date.now() + 50)
       return key

@@ -15,6 +15,8 @@ export interface WireAnswer {
 }
 
 const ANSWER_MS_MAX = 5000
+// A server lingers some seconds behind a refusal, for those who still send.
+const ENDED_MS_MAX = 15_000
 
 /** One connection. Whatever is received is kept until an answer is made of it. */
 export class Wire {
@@ -104,7 +106,7 @@ export class Wire {
   }
 
   /** Resolves to whether the other side ended the connection within that time. */
-  async ended(withinMs = ANSWER_MS_MAX): Promise<boolean> {
+  async ended(withinMs = ENDED_MS_MAX): Promise<boolean> {
     try {
       await this.#until(() => -1, withinMs)
       return true
