@@ -1,6 +1,6 @@
 /** Server-side encryption from the outside: each kind of key, what is told of it, and what stands in the data directory. Copies, parts and appends are in encryption-writes. */
 import { randomBytes } from 'node:crypto'
-import { open, writeFile } from 'node:fs/promises'
+import { open, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
@@ -260,6 +260,7 @@ test('after a new key was put first, what the old one sealed still opens; withou
   await begun.kill()
 
   const file = join(tmpdir(), `matchbox-keys-${process.pid}-${randomBytes(4).toString('hex')}.json`)
+  t.teardown(() => rm(file, { force: true }))
   await writeFile(
     file,
     JSON.stringify({
