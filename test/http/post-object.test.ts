@@ -380,7 +380,10 @@ test('a form that is signed by version 2 is taken where a setting asks for it', 
   ]
   t.is(outcome(await post(formOf(fields('two')), {}, open, free)), '204')
   t.is(outcome(await post(formOf(fields('one')), {}, open, free)), '403 AccessDenied')
-  t.is(outcome(await post(formOf(fields('two', `${signature.startsWith('A') ? 'B' : 'A'}${signature.slice(1)}`)), {}, open, free)), '403 SignatureDoesNotMatch')
+  t.is(
+    outcome(await post(formOf(fields('two', `${signature.startsWith('A') ? 'B' : 'A'}${signature.slice(1)}`)), {}, open, free)),
+    '403 SignatureDoesNotMatch',
+  )
   t.is(
     outcome(await post(formOf(fields('two').map(([name, value]) => [name, name === 'AWSAccessKeyId' ? 'NOBODYNOBODY0001' : value])), {}, open, free)),
     '403 InvalidAccessKeyId',
