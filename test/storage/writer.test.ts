@@ -1,13 +1,18 @@
 /** The writer thread and what reads keep of it: a failed change leaves its batch alone, and no kept row is older than the last commit. */
+import { closeSync } from 'node:fs'
 import { mkdtemp, rm, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import { serialize } from 'node:v8'
 import test, { type ExecutionContext } from 'ava'
 import { type Bucket, NO_TRAITS, type ObjectVersion } from '../../src/domain/model.ts'
+import { StorageBusyError } from '../../src/storage/errors.ts'
 import { type CommitCount, countCommit, countInFile, countInMemory, newCountMemory, openCountFile } from '../../src/storage/sqlite/commit-count.ts'
 import { HotRows } from '../../src/storage/sqlite/hot-rows.ts'
 import { openMetadataStore, type SqliteMetadataStore } from '../../src/storage/sqlite/metadata-store.ts'
 import { NO_METADATA } from '../../src/storage/sqlite/rows.ts'
+import { WriterRelay } from '../../src/storage/sqlite/writer-ports.ts'
 
 async function openStore(t: ExecutionContext): Promise<SqliteMetadataStore> {
   const dataDir = await mkdtemp(join(tmpdir(), 'matchbox-writer-'))
@@ -44,6 +49,35 @@ test('of changes that fail all, each is told why, and the next one is made', asy
   )
   await store.putJobState('c', 'made')
   t.is(store.findJobState('c'), 'made')
+})
+
+test('a store that is closed makes what it was asked for before, and refuses what comes behind', async (t) => {
+  const store = await openStore(t)
+  const before = store.createBucket(bucketNamed('before'))
+  const closed = store.close()
+  const behind = store.createBucket(bucketNamed('behind'))
+  await t.throwsAsync(behind, { instanceOf: StorageBusyError })
+  t.is((await before).kind, 'created')
+  await closed
+  await t.throwsAsync(store.putJobState('job', 'late'), { instanceOf: StorageBusyError })
+})
+
+test('what comes from another process behind the end of the writer is dropped, and is no failure', async (t) => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'matchbox-writer-'))
+  t.teardown(() => rm(dataDir, { recursive: true }))
+  const relay = new WriterRelay(dataDir)
+  t.teardown(() => closeSync(relay.commitsFd))
+  const store = await openMetadataStore({ dataDir, relay, onFatal: (error) => t.fail(error.message) })
+  const ask = (): void => relay.post({ source: 1, bytes: serialize([[0, 'putJobState', ['job', 'state']]]) })
+  ask()
+  let isClosed = false
+  const closed = store.close().then(() => (isClosed = true))
+  // some of them come while it makes its last checkpoint
+  for (; !isClosed; await setImmediate()) ask()
+  await closed
+  const again = await openMetadataStore({ dataDir, onFatal: (error) => t.fail(error.message) })
+  t.is(again.findJobState('job'), 'state', 'what came before was made')
+  await again.close()
 })
 
 test('a row that was read is not served any more once its change was answered', async (t) => {

@@ -282,6 +282,7 @@ function answer(replies: readonly WriterReply[]): void {
 }
 
 port.on('message', (message: Message) => {
+  if (!db.open) return // what a process that died had asked for comes last, and nobody waits for it
   take(message)
   drain()
   while (queue.length > 0) {

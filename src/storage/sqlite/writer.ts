@@ -43,6 +43,7 @@ export class Writer {
   #nextId = 0
   #waitingBytes = 0
   #ended: Error | undefined
+  #isClosing = false
 
   /** @param onFatal called once when an outcome is unknown or the writer is gone: the process must answer what is under way and end. */
   constructor(port: WriterPort, onFatal: (error: Error) => void) {
@@ -62,6 +63,10 @@ export class Writer {
     return new Promise((resolve, reject) => {
       if (this.#ended !== undefined) {
         reject(new OutcomeUnknownError(this.#ended))
+        return
+      }
+      if (this.#isClosing) {
+        reject(new StorageBusyError('the store is closed'))
         return
       }
       const bytes = CALL_BYTES + inlineBytesOf(args)
@@ -86,7 +91,7 @@ export class Writer {
   #send(): void {
     const requests = this.#outbox
     this.#outbox = []
-    if (this.#ended === undefined) this.#port.post(requests)
+    if (this.#ended === undefined && requests.length > 0) this.#port.post(requests)
   }
 
   #settle(replies: readonly WriterReply[]): void {
@@ -116,12 +121,12 @@ export class Writer {
     this.#onFatal(error)
   }
 
-  /** Lets queued calls finish. */
+  /** Lets calls finish that were made before; those that come now are refused. */
   async close(): Promise<void> {
-    if (this.#ended !== undefined) return
-    if (this.#outbox.length > 0) this.#send()
+    if (this.#ended !== undefined || this.#isClosing) return
+    this.#isClosing = true
+    this.#send()
     await this.#port.close()
-    this.#ended = new Error('the store is closed')
   }
 }
 
