@@ -11,7 +11,7 @@ import { type FaultyServer, startFaultyServer } from '../kit/faults.ts'
 import { race, tally } from '../kit/race.ts'
 import { createBucket, errorOf, expectStatus, putObject, request } from '../kit/s3.ts'
 import { type RunningServer, startServer } from '../kit/server.ts'
-import { eventually } from '../kit/wait.ts'
+import { ballastOf, eventually } from '../kit/wait.ts'
 
 const MIB = 1024 * 1024
 const CONNECTIONS = 24
@@ -89,6 +89,7 @@ test.serial('a sync that fails on the way of a long upload fails the upload, alt
   await putObject(server, bucket, 'k', OLD)
   const before = await blobFiles(server)
   const long = Buffer.alloc(40 * 1024 * 1024, 'long')
+  t.true(await ballastOf(server.dataDir), 'its sync would be the one that fails')
   await inject(['datasync-once', 'EIO'])
   t.is((await request(server, { method: 'PUT', bucket, key: 'k', body: long })).status, 500)
   t.true((await request(server, { bucket, key: 'k' })).body.equals(OLD))

@@ -27,9 +27,9 @@ export interface StoredFile {
   readonly bytes: Buffer
 }
 
-/** Every file of a data directory, the database and its log included. */
+/** Every file of a data directory, the database and its log included, but for the room that is set aside, which comes and goes. */
 export async function storedFiles(dataDir: string): Promise<readonly StoredFile[]> {
   const entries = await readdir(dataDir, { recursive: true, withFileTypes: true })
-  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+  const paths = entries.filter((entry) => entry.isFile() && !entry.name.startsWith('ballast')).map((entry) => join(entry.parentPath, entry.name))
   return Promise.all(paths.map(async (path) => ({ path, bytes: await readFile(path) })))
 }

@@ -7,8 +7,8 @@ import { runCommand, SERVER_ENV } from '../kit/command.ts'
 import { beginUpload, putPart, sendPart } from '../kit/multipart.ts'
 import { createBucket, deleteObject, errorOf, expectStatus, putObject, request } from '../kit/s3.ts'
 import { type RunningServer, startServer } from '../kit/server.ts'
-import { eventually } from '../kit/wait.ts'
-import { ballastOf, fill, type Kind, mountNew } from './mounts.ts'
+import { ballastOf, eventually } from '../kit/wait.ts'
+import { fill, type Kind, mountNew } from './mounts.ts'
 
 const MIB = 1024 * 1024
 const DISK_MIB = 64

@@ -1,10 +1,9 @@
 /** File systems of a test, made, filled and broken by hand; unmounted when it is over. */
 import { spawnSync } from 'node:child_process'
-import { mkdir, mkdtemp, open, rm, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import type { ExecutionContext } from 'ava'
-import { eventually } from '../kit/wait.ts'
 
 export type Kind = 'tmpfs' | 'ext4'
 const MIB = 1024 * 1024
@@ -59,11 +58,4 @@ export async function makeReadOnly(folder: string): Promise<void> {
   const trigger = await open(`/sys/fs/ext4/${basename(device)}/trigger_fs_error`, 'w')
   await trigger.writeFile('test').catch(() => undefined)
   await trigger.close()
-}
-
-const BALLAST_MS_MAX = 15_000
-
-/** Waits for what a server sets aside on its disk. */
-export async function ballastOf(dataDir: string): Promise<boolean> {
-  return eventually(() => stat(join(dataDir, 'ballast')).then(({ size }) => size > 0, () => false), BALLAST_MS_MAX) // biome-ignore format: one line
 }
