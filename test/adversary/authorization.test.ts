@@ -3,11 +3,11 @@
  * what MATCHBOX_ANONYMOUS says. The row numbers are those of the threat model.
  */
 import { execFile } from 'node:child_process'
-import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import anyTest, { type TestFn } from 'ava'
+import { storedFiles } from '../kit/encryption.ts'
 import { type ClientCredential, md5Base64, request, type S3Request, xmlText, xmlTexts } from '../kit/s3.ts'
 import { type RunningServer, repositoryRoot, startServer } from '../kit/server.ts'
 import { assertState, assertWell, layYard, SECRET_BODY, SECRET_KEY, STANDING, STANDING_BODY, stateOf, type Yard } from './yard.ts'
@@ -312,10 +312,9 @@ test.serial('A-26 no secret of the run stands in logs, metrics or any readable f
     t.false(server.stderr().includes(secret), `the log holds ${secret}`)
     t.false(page.text.includes(secret))
   }
-  const entries = await readdir(server.dataDir, { recursive: true, withFileTypes: true })
-  for (const entry of entries.filter((each) => each.isFile() && !/\.(?:db|sqlite3?)(?:-\w+)?$/.test(each.name))) {
-    const content = await readFile(join(entry.parentPath, entry.name), 'latin1')
-    for (const secret of [server.secretAccessKey, alice.secretAccessKey]) t.false(content.includes(secret), entry.name)
+  for (const { path, bytes } of await storedFiles(server.dataDir)) {
+    if (/\.(?:db|sqlite3?)(?:-\w+)?$/.test(path)) continue
+    for (const secret of [server.secretAccessKey, alice.secretAccessKey]) t.false(bytes.includes(secret), path)
   }
   await assertWell(t, yard)
 })
