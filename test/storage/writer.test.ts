@@ -3,7 +3,6 @@ import { closeSync } from 'node:fs'
 import { mkdtemp, rm, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
 import { serialize } from 'node:v8'
 import test, { type ExecutionContext } from 'ava'
 import { type Bucket, NO_TRAITS, type ObjectVersion } from '../../src/domain/model.ts'
@@ -70,11 +69,14 @@ test('what comes from another process behind the end of the writer is dropped, a
   const store = await openMetadataStore({ dataDir, relay, onFatal: (error) => t.fail(error.message) })
   const ask = (): void => relay.post({ source: 1, bytes: serialize([[0, 'putJobState', ['job', 'state']]]) })
   ask()
-  let isClosed = false
-  const closed = store.close().then(() => (isClosed = true))
   // some of them come while it makes its last checkpoint
-  for (; !isClosed; await setImmediate()) ask()
-  await closed
+  const askAgain = (): void => {
+    ask()
+    turn = setImmediate(askAgain)
+  }
+  let turn = setImmediate(askAgain)
+  await store.close()
+  clearImmediate(turn)
   const again = await openMetadataStore({ dataDir, onFatal: (error) => t.fail(error.message) })
   t.is(again.findJobState('job'), 'state', 'what came before was made')
   await again.close()
