@@ -28,11 +28,9 @@ process.on('exit', () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true })
 })
 
-/** A directory whose buckets have so many keys; it is removed when the run ends. */
-export async function fillDirectory(buckets: Readonly<Record<string, number>>): Promise<Filled> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'matchbox-bench-'))
-  folders.add(dataDir)
-  const stores = await openStores({
+/** In this process, to be filled without a server in between. */
+export function openToFill(dataDir: string): Promise<Stores> {
+  return openStores({
     dataDir,
     inlineBytes: 1024,
     graceMs: 0,
@@ -40,6 +38,13 @@ export async function fillDirectory(buckets: Readonly<Record<string, number>>): 
       throw error
     },
   })
+}
+
+/** A directory whose buckets have so many keys; it is removed when the run ends. */
+export async function fillDirectory(buckets: Readonly<Record<string, number>>): Promise<Filled> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'matchbox-bench-'))
+  folders.add(dataDir)
+  const stores = await openToFill(dataDir)
   const start = performance.now()
   for (const [name, count] of Object.entries(buckets)) await fill(stores, name, keysInFolders(count, KEYS_A_FOLDER))
   await stores.close()

@@ -7,10 +7,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import type { NewContent } from '../../src/domain/model.ts'
-import { openStores } from '../../src/engine/stores.ts'
 import { escapeXml, md5Base64, xmlText, xmlTexts } from '../../test/kit/s3.ts'
 import { type RowFunction, say } from '../context.ts'
-import { fill, keysInFolders } from '../filled.ts'
+import { fill, keysInFolders, openToFill } from '../filled.ts'
 import { PROBE_KINDS } from '../probe-job.ts'
 import { type Phase, ProbedServer, waitsText } from '../probed-server.ts'
 import { Probe } from '../processes.ts'
@@ -139,14 +138,7 @@ export const largeBucketRow: RowFunction = async (options) => {
 async function fillDirectory(dataDir: string, folders: number, hasBlobs: boolean): Promise<void> {
   const startMs = performance.now()
   await mkdir(dataDir)
-  const stores = await openStores({
-    dataDir,
-    inlineBytes: 1024,
-    graceMs: 0,
-    onFatal: (error) => {
-      throw error
-    },
-  })
+  const stores = await openToFill(dataDir)
   const blob = async (): Promise<NewContent> => {
     const writer = await stores.blobs.create()
     await writer.write([SOME_BYTES])
