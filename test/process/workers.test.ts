@@ -25,7 +25,8 @@ function workersOf(command: Command, server: RunningServer, count: number, excep
   return eventually(`${count} workers answer`, async () => {
     // A connection to a worker that has just been killed breaks.
     const response = await requestOnce(server, {}).catch(() => undefined)
-    answered.add(response?.headers['x-amz-request-id'])
+    if (response === undefined) return undefined
+    answered.add(response.headers['x-amz-request-id'])
     const lines = logOf(command).filter(({ requestId }) => answered.has(requestId))
     const seen = new Set(lines.map(({ pid }) => pid as number).filter((pid) => !except.includes(pid)))
     return seen.size >= count ? [...seen] : undefined
