@@ -41,8 +41,11 @@ const VICTIM_BODY = 'the victim wrote this'
 const CANARY = 'nobody may change this'
 /** Twice what is promised: the tests of a suite share their machine. */
 const ANSWER_MS_MAX = 10_000
-/** Garbage that nothing has forced out yet included. */
-const RSS_GROWTH_BYTES_MAX = 128 * 1024 * 1024
+/**
+ * What V8 and malloc keep of documents of megabytes included: 80 to 131 MiB in thirty runs of the attacks by XML, and a large upload behind them, which
+ * makes V8 collect, takes nothing of it away.
+ */
+const RSS_GROWTH_BYTES_MAX = 160 * 1024 * 1024
 /** Traces of our insides: stack frames, paths, SQL. */
 const INSIDES = /\bat [\w.<>]+ \(|\bat (?:file|node):|\.[jt]s:\d|node_modules|SQLITE_|SELECT |INSERT |\/blobs\/|matchbox\.db/
 
