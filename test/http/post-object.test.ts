@@ -3,7 +3,6 @@
  * of attacks; what must not get in at all is in post-object-refusals.test.ts.
  */
 import { createHmac } from 'node:crypto'
-import { setTimeout as wait } from 'node:timers/promises'
 import test from 'ava'
 import { blobFiles } from '../kit/arena.ts'
 import { createKey, type OtherOwner } from '../kit/documents.ts'
@@ -11,6 +10,7 @@ import { BOUNDARY, bodyOf, type Fields, formOf, outcome, part, postForm, type Si
 import { RawConnection } from '../kit/raw.ts'
 import { type ClientCredential, createBucket, putObject, request, type S3Response, send, xmlText } from '../kit/s3.ts'
 import { type RunningServer, startServer } from '../kit/server.ts'
+import { eventually } from '../kit/wait.ts'
 
 let server: RunningServer
 let open: RunningServer
@@ -332,9 +332,9 @@ test.serial('a browser that leaves in the middle of its file leaves nothing behi
     ),
   )
   await connection.writeFlushed(body.subarray(0, 2 * 1024 * 1024))
+  t.true(await eventually(async () => (await blobFiles(server)).length > before), 'its file has been begun')
   connection.reset()
-  for (let tries = 0; tries < 600 && (await blobFiles(server)).length > before; tries++) await wait(50)
-  t.is((await blobFiles(server)).length, before)
+  t.true(await eventually(async () => (await blobFiles(server)).length === before))
   t.is((await get('left')).status, 404)
 })
 
