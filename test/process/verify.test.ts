@@ -1,5 +1,5 @@
 /** matchbox verify: a directory in order is said to be so, and each kind of fault is named with what it belongs to. */
-import { mkdir, open, readdir, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import Database from 'better-sqlite3'
@@ -174,7 +174,10 @@ test('what a killed server left behind is told, is no fault, and is gone after t
   const half = await eventually('the upload has a file', async () =>
     (await blobFiles({ dataDir })).find((name) => !blobPath(dataDir, `object`).endsWith(name)),
   )
-  const age = () => utimes(join(dataDir, 'blobs', half.slice(0, 2), half), new Date(0), new Date(0))
+  // two writes of half a MiB at least, and what is left waits for a third: it is older than its last write then
+  const path = join(dataDir, 'blobs', half.slice(0, 2), half)
+  await eventually('both are made', async () => (await stat(path)).size >= 1024 * 1024)
+  const age = () => utimes(path, new Date(0), new Date(0))
   await age()
   const beside = await runCommand(t, ['verify', dataDir])
   t.is(beside.code, 1, 'an upload of the server that runs writes all the time')
