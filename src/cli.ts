@@ -91,12 +91,12 @@ function buildProgram(): Command {
   withSettings(key.command('create').description('make a credential and print it; --access-key-id and --secret-access-key choose it'))
     .option('--owner-id <ID>', 'who owns what is made with it; default: an owner of its own')
     .option('--display-name <NAME>', 'name of the owner, for people')
-    .option('--bucket <NAMES>', 'limit it to these buckets (a comma list, as all of these)')
-    .option('--prefix <PREFIXES>', 'limit it to keys that begin so')
-    .option('--allow <ABILITIES>', 'limit it to some of read, list, write, delete')
+    .option('--bucket <NAMES>', 'limit it to these buckets (a comma list, as all of these; or the flag several times)', addItems)
+    .option('--prefix <PREFIXES>', 'limit it to keys that begin so', addItems)
+    .option('--allow <ABILITIES>', 'limit it to some of read, list, write, delete', addItems)
     .option('--append-only', 'it makes objects and reads them, and never replaces or deletes one')
-    .option('--lock-prefix <PREFIXES>', 'behind each prefix: where an append-only key may replace and delete (restic: locks/)')
-    .option('--from <ADDRESSES>', 'limit it to these addresses, or networks such as 10.0.0.0/8')
+    .option('--lock-prefix <PREFIXES>', 'behind each prefix: where an append-only key may replace and delete (restic: locks/)', addItems)
+    .option('--from <ADDRESSES>', 'limit it to these addresses, or networks such as 10.0.0.0/8', addItems)
     .option('--policy <FILE>', 'limit it by an IAM policy instead')
     .option('--expires <TIME>', 'when it ends: 90d, 12h, 30m, or a date')
     .option('--json', 'print JSON')
@@ -115,6 +115,11 @@ function buildProgram(): Command {
     .option('--json', 'print JSON')
     .action(async (flags: KeyFlags, command: Command) => rewrapKeys(configOf(command), flags.json === true))
   return program
+}
+
+/** A flag of a list that is given again adds to it: taking the last one alone would drop a limit that somebody wrote down. */
+function addItems(items: string, before: string | undefined): string {
+  return before === undefined ? items : `${before},${items}`
 }
 
 /** Adds every setting as a flag. They are listed once, under `matchbox --help`, so here they are hidden. */

@@ -7,6 +7,7 @@ import { ACCESS_KEY_ID, type RunningServer } from '../kit/server.ts'
 interface MadeKey extends ClientCredential {
   readonly ownerId: string
   readonly displayName: string
+  readonly policy?: unknown
 }
 
 async function serverOn(t: ExecutionContext, dataDir: string, workers = '1'): Promise<RunningServer> {
@@ -53,6 +54,18 @@ test.serial('a presigned URL dies with the key that signed it', async (t) => {
   t.is((await ask()).status, 200)
   await key(t, dataDir, 'revoke', credential.accessKeyId)
   t.is((await ask()).status, 403)
+})
+
+test.serial('a list is given with commas or with its flag several times, and nothing of it falls away', async (t) => {
+  const dataDir = await freshDirectory(t)
+  await serverOn(t, dataDir)
+  const policyOf = async (...words: readonly string[]) => (await made(t, dataDir, ...words)).policy
+  const joined = ['--bucket', 'one,two', '--prefix', 'a/,b/', '--from', '10.0.0.0/8,192.0.2.1']
+  const apart = ['--bucket', 'one', '--bucket', 'two', '--prefix', 'a/', '--prefix', 'b/', '--from', '10.0.0.0/8', '--from', '192.0.2.1']
+  t.deepEqual(await policyOf(...apart, '--allow', 'read', '--allow', 'list'), await policyOf(...joined, '--allow', 'read,list'))
+  const locks = await policyOf(...apart, '--append-only', '--lock-prefix', 'locks/', '--lock-prefix', 's')
+  t.deepEqual(locks, await policyOf(...joined, '--append-only', '--lock-prefix', 'locks/,s'))
+  t.regex(JSON.stringify(locks), /locks\//)
 })
 
 test.serial('keys can be made and listed while no server runs', async (t) => {
